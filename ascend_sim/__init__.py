@@ -1,0 +1,1 @@
+"""A cycle-approximate simulator of the Huawei Ascend 910B and 910C NPUs."""

@@ -1,0 +1,31 @@
+"""Chips, runs and overrides: strict models read from YAML, with errors at file, line and column."""
+
+from __future__ import annotations
+
+from ascend_sim.config.chip import Chip, MovePath, VectorRow
+from ascend_sim.config.chip_file import load_chip
+from ascend_sim.config.figure import Figure
+from ascend_sim.config.locate import bundled, find_chip, find_program, find_run, names
+from ascend_sim.config.overrides import Override, parse_override
+from ascend_sim.config.run import DataConfig, LaunchConfig, RunConfig, load_run
+from ascend_sim.config.yaml_document import Document
+
+__all__ = [
+    "Chip",
+    "DataConfig",
+    "Document",
+    "Figure",
+    "LaunchConfig",
+    "MovePath",
+    "Override",
+    "RunConfig",
+    "VectorRow",
+    "bundled",
+    "find_chip",
+    "find_program",
+    "find_run",
+    "load_chip",
+    "load_run",
+    "names",
+    "parse_override",
+]

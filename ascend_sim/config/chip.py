@@ -1,0 +1,244 @@
+"""The chip: every hardware figure that the simulator uses, each with its unit in the name and its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from ascend_sim.config import _messages
+from ascend_sim.config._nodes import Loc
+from ascend_sim.config.figure import Count, Cycles, Figure, Positive, PowerOfTwo, Standing, Strict
+from ascend_sim.errors import ConfigError
+from ascend_sim.numerics.formats import DTYPES
+
+_CUBE_TYPES = ("fp16", "bf16", "int8", "fp32")
+
+
+def _cube_type(name: str) -> str:
+    if name not in _CUBE_TYPES:
+        known = _messages.choices(name, _CUBE_TYPES, "known types")
+        raise ValueError(f"'{name}' is not an input type of the cube{known}")
+    return name
+
+
+CubeType = Annotated[str, AfterValidator(_cube_type)]
+
+
+class Cores(Strict):
+    """How many cores there are."""
+
+    aic_per_die: Figure[Count]
+    aiv_per_aic: Figure[Count]
+
+
+class Buffers(Strict):
+    """Sizes of the on-core memories: UB per vector core, the others per cube core."""
+
+    l1_bytes: Figure[Count]
+    l0a_bytes: Figure[Count]
+    l0b_bytes: Figure[Count]
+    l0c_bytes: Figure[Count]
+    ub_bytes: Figure[Count]
+    bt_bytes: Figure[Count]
+    fb_bytes: Figure[Count]
+
+
+class Cube(Strict):
+    """The matrix unit. An MMAD of n fractals occupies the pipe for issue_cycles + n * cycles_per_fractal
+    cycles.
+
+    Alone it takes latency_cycles + n * cycles_per_fractal from issue to result, at least min_latency_cycles.
+    MMADs of fewer than accumulate_fractals output fractals need a PIPE_M barrier before the same tile is
+    accumulated on.
+    """
+
+    fractal_rows: Figure[Count]
+    fractal_bytes_k: Figure[Count]
+    cycles_per_fractal: dict[CubeType, Figure[Count]]
+    issue_cycles: Figure[Cycles]
+    latency_cycles: Figure[Cycles]
+    min_latency_cycles: Figure[Cycles]
+    accumulate_fractals: Figure[Count]
+
+
+class MovePath(Strict):
+    """A data path. A move holds its pipe for max(min_cycles, head_cycles + bytes / bytes_per_cycle) cycles.
+
+    A flag that follows the move fires latency_cycles later; in a back-to-back loop nobody sees that latency.
+    """
+
+    head_cycles: Figure[Cycles]
+    bytes_per_cycle: Figure[Positive]
+    min_cycles: Figure[Cycles]
+    latency_cycles: Figure[Cycles]
+
+
+class Paths(Strict):
+    """The data paths, for one core that moves alone."""
+
+    gm_to_l1: MovePath
+    gm_to_ub: MovePath
+    ub_to_gm: MovePath
+    l0c_to_gm: MovePath
+    l1_to_l0a: MovePath
+    l1_to_l0b: MovePath
+
+
+class L2(Strict):
+    """The cache of one die; its rates are those of the die, in core cycles."""
+
+    bytes: Figure[Count]
+    line_bytes: Figure[PowerOfTwo]
+    sector_bytes: Figure[PowerOfTwo]
+    read_bytes_per_cycle: Figure[Positive]
+    write_bytes_per_cycle: Figure[Positive]
+    miss_extra_cycles: Figure[Cycles]
+
+
+class Hbm(Strict):
+    """The memory of one die: pure reads run at bytes_per_second, reads mixed with writes at the mixed
+    rate.
+    """
+
+    bytes: Figure[Count]
+    bytes_per_second: Figure[Positive]
+    mixed_bytes_per_second: Figure[Positive]
+
+
+class ScalarUnit(Strict):
+    """The front end: queue_depth instructions may wait in the queue of a pipe."""
+
+    queue_depth: Figure[Count]
+    issue_cycles: Figure[Cycles]
+
+
+class Sync(Strict):
+    """Flags between pipes (event ids per pair of pipes) and between cores."""
+
+    set_flag_cycles: Figure[Cycles]
+    wait_flag_cycles: Figure[Cycles]
+    event_ids: Figure[Count]
+    cross_core_flag_ids: Figure[Count]
+    cross_core_counter_max: Figure[Count]
+    cross_core_latency_cycles: Figure[Cycles]
+
+
+class Launch(Strict):
+    """Time that every kernel pays on the device before its first instruction."""
+
+    seconds: Figure[Annotated[float, Field(ge=0)]]
+
+
+class VectorRow(Strict):
+    """Cost of a vector instruction of r repeats for one data type.
+
+    Back to back it occupies the pipe for first_cycles + (r - 1) * further_cycles; alone it takes
+    r * further_cycles + latency_cycles from issue to result.
+    """
+
+    first_cycles: Annotated[int, Field(gt=0)]
+    further_cycles: Positive
+    latency_cycles: Annotated[int, Field(ge=0)]
+    source: str
+    standing: Standing
+    note: str = ""
+
+
+class Vector(Strict):
+    """The vector unit; ops maps the vendor's instruction name and the data type to its cost.
+
+    The data type is "fp32" when all operands agree, else first source and destination: "fp32_bf16".
+    """
+
+    repeat_bytes: Figure[Count]
+    block_bytes: Figure[Count]
+    max_repeats: Figure[Count]
+    count_mode_cycles: Figure[Cycles]
+    ops: dict[str, dict[str, VectorRow]]
+
+
+class Chip(Strict):
+    """One chip: *dies* equal dies that share nothing. Read it with load_chip()."""
+
+    name: str
+    description: str = ""
+    abstract: bool = False
+    extends: str | None = None
+    sources: dict[str, str]
+    dies: Figure[Count]
+    clock_hz: Figure[Positive]
+    cores: Cores
+    buffers: Buffers
+    cube: Cube
+    paths: Paths
+    l2: L2
+    hbm: Hbm
+    scalar: ScalarUnit
+    sync: Sync
+    launch: Launch
+    vector: Vector
+
+    @property
+    def cycles_per_second(self) -> float:
+        """Clock of all cores in Hz."""
+        return self.clock_hz.value
+
+    def peak_flops(self, dtype: str) -> float:
+        """Return the peak of all dies in FLOP/s (OP/s for int8) for inputs of *dtype*.
+
+        Each cube core finishes 2 * rows * rows * (fractal_bytes_k / size) operations per fractal. Raise a
+        ConfigError when the cube does not take *dtype*.
+        """
+        rates = {name: figure.value for name, figure in self.cube.cycles_per_fractal.items()}
+        if dtype not in rates:
+            message = f"the cube of {self.name} does not take '{dtype}'"
+            raise ConfigError(message + _messages.choices(dtype, list(rates), "it takes"))
+        depth = self.cube.fractal_bytes_k.value / DTYPES[dtype].bytes
+        operations = 2 * self.cube.fractal_rows.value**2 * depth
+        cube_cores = self.dies.value * self.cores.aic_per_die.value
+        return cube_cores * operations / rates[dtype] * self.cycles_per_second
+
+    def hbm_bytes_per_cycle(self, mixed: bool) -> float:
+        """Return the HBM rate of one die in bytes per core cycle, for pure reads or reads *mixed* with
+        writes.
+        """
+        rate = self.hbm.mixed_bytes_per_second if mixed else self.hbm.bytes_per_second
+        return rate.value / self.cycles_per_second
+
+
+def inconsistencies(chip: Chip) -> Iterator[tuple[tuple[Loc, ...], str]]:
+    """Yield the figures of *chip* that cannot all hold, the most suspect one first, and the explanation."""
+    for multiple, unit in _MULTIPLES:
+        size, step = _value(chip, multiple), _value(chip, unit)
+        if size % step:
+            below = size // step * step
+            way_out = f"write {below} or {below + step}" if below else f"write {step}"
+            relation = f"must be a multiple of {_messages.dotted(unit)} = {step} bytes, but it is {size}"
+            message = f"{_messages.dotted(multiple)}: {relation}; {way_out} there, or change the other"
+            yield (multiple, unit), message
+    pure, mixed = chip.hbm.bytes_per_second.value, chip.hbm.mixed_bytes_per_second.value
+    if mixed > pure:
+        relation = f"must be at most hbm.bytes_per_second = {pure:g} bytes per second, but it is {mixed:g}"
+        message = f"hbm.mixed_bytes_per_second: {relation}; change both together"
+        yield (("hbm", "mixed_bytes_per_second"), ("hbm", "bytes_per_second")), message
+    for name in _CUBE_TYPES:
+        if name not in chip.cube.cycles_per_fractal:
+            form = f"{name}: {{value: ..., source: ..., standing: ...}}"
+            message = f"missing key '{name}' in section 'cube.cycles_per_fractal'; write '{form}' there"
+            yield (("cube", "cycles_per_fractal"),), message
+
+
+_MULTIPLES: tuple[tuple[Loc, Loc], ...] = (
+    (("l2", "line_bytes"), ("l2", "sector_bytes")),
+    (("l2", "bytes"), ("l2", "line_bytes")),
+    (("vector", "repeat_bytes"), ("vector", "block_bytes")),
+    *((("buffers", name), ("vector", "block_bytes")) for name in Buffers.model_fields),
+)
+
+
+def _value(chip: Chip, loc: Loc) -> int:
+    section, name = loc
+    value: int = getattr(getattr(chip, str(section)), str(name)).value
+    return value

@@ -1,0 +1,76 @@
+"""Where the bundled chips, runs and programs are, and how a name or a path becomes a file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from ascend_sim.config import _messages
+from ascend_sim.errors import ConfigError, Diagnostic, ProgramError
+
+Kind = Literal["chips", "runs", "programs"]
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_SUFFIX = {"chips": ".yaml", "runs": ".yaml", "programs": ".py"}
+# Looking for the line is enough for the files of this project, and spares parsing every chip to list them.
+_ABSTRACT = re.compile(r"^abstract:\s*true\b", re.MULTILINE)
+
+
+def bundled(kind: Kind) -> Path:
+    """Return the folder with the bundled files of *kind*, in an installed package or in a source checkout."""
+    inside = Path("programs") if kind == "programs" else Path("configs") / kind
+    installed = _PACKAGE / "_bundled" / inside
+    return installed if installed.is_dir() else _PACKAGE.parent / inside
+
+
+def names(kind: Kind) -> list[str]:
+    """Return the bundled names of *kind*, sorted; abstract chips, references and private files are left
+    out.
+    """
+    return sorted(path.stem for path in bundled(kind).glob("*" + _SUFFIX[kind]) if _is_offered(kind, path))
+
+
+def find_chip(name_or_path: str, relative_to: Path | None = None) -> Path:
+    """Return the file of a chip, given the name of a bundled one or a path.
+
+    A relative path counts from the folder of *relative_to*, the file that names it (or from that folder
+    itself), and from the current folder when that is None. Raise a ConfigError that lists what exists.
+    """
+    return _find("chips", name_or_path, relative_to, ConfigError)
+
+
+def find_run(name_or_path: str, relative_to: Path | None = None) -> Path:
+    """Return the run file of a bundled name or a path, as find_chip() does; raise a ConfigError."""
+    return _find("runs", name_or_path, relative_to, ConfigError)
+
+
+def find_program(name_or_path: str, relative_to: Path | None = None) -> Path:
+    """Return the program file of a bundled name or a path, as find_chip() does; raise a ProgramError."""
+    return _find("programs", name_or_path, relative_to, ProgramError)
+
+
+def _find(
+    kind: Kind, wanted: str, relative_to: Path | None, error: type[ConfigError] | type[ProgramError]
+) -> Path:
+    what = kind.removesuffix("s")
+    known = names(kind)
+    if Path(wanted).suffix in (".yaml", ".yml", ".py") or "/" in wanted:
+        folder = relative_to or Path()
+        path = (folder if folder.is_dir() else folder.parent) / Path(wanted).expanduser()
+        if path.is_file():
+            return path
+        ending = _messages.choices(Path(wanted).stem, known, f"bundled {kind}, named without path and ending")
+        raise error(Diagnostic(f"there is no {what} file '{path}'{ending}"))
+    path = bundled(kind) / (wanted + _SUFFIX[kind])
+    if wanted and path.is_file():
+        return path
+    ending = _messages.choices(wanted, known, f"bundled {kind}")
+    message = f"there is no {what} named '{wanted}'{ending}; for a file of your own, write its path"
+    raise error(Diagnostic(message))
+
+
+def _is_offered(kind: Kind, path: Path) -> bool:
+    if kind == "chips":
+        return not _ABSTRACT.search(path.read_text(encoding="utf-8"))
+    return not (path.stem.startswith("_") or (kind == "programs" and path.stem.endswith("_reference")))

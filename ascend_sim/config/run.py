@@ -1,0 +1,194 @@
+"""Run files: which program runs on which chip, with which data and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field
+
+from ascend_sim.config import _messages, locate
+from ascend_sim.config._nodes import Node
+from ascend_sim.config.chip import Chip
+from ascend_sim.config.chip_file import (
+    build_chip,
+    changed,
+    chip_document,
+    find_base,
+    overridden,
+    targets_chip,
+)
+from ascend_sim.config.figure import Strict
+from ascend_sim.config.overrides import Override, parse_overrides
+from ascend_sim.config.yaml_document import Document
+from ascend_sim.errors import ConfigError, Diagnostic, ProgramError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class DataConfig(Strict):
+    """The contents of the input tensors. Without *enabled* the run is timed only and computes no numbers.
+
+    Values are drawn with *seed* from a *distribution* and multiplied by *scale*; "rising" grows along the
+    last axis.
+    """
+
+    enabled: bool = False
+    seed: Annotated[int, Field(ge=0)] = 0
+    distribution: Literal["normal", "uniform", "rising"] = "normal"
+    scale: Annotated[float, Field(gt=0)] = 1.0
+
+
+class LaunchConfig(Strict):
+    """How the kernel is launched: on *blocks* cores, or on as many as the program asks for when that is
+    None.
+    """
+
+    blocks: Annotated[int, Field(ge=1)] | None = None
+
+
+class _Head(Strict):
+    """The keys of a run file that are the same for every program, except the chip."""
+
+    program: str
+    description: str = ""
+    data: DataConfig = DataConfig()
+    launch: LaunchConfig = LaunchConfig()
+    symmetry: bool = True
+
+
+_HEAD_KEYS = (*_Head.model_fields, "chip")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A run, complete: the run file at *path* with its overrides, and the chip that it names."""
+
+    path: Path
+    program: str
+    chip: Chip
+    chip_name: str
+    description: str
+    data: DataConfig
+    launch: LaunchConfig
+    symmetry: bool
+    document: Document = field(repr=False)
+
+    @property
+    def sections(self) -> dict[str, Any]:
+        """The mappings of the file that are the program's own (problem, schedule, tiling ...), as plain
+        data.
+        """
+        return self._own().data
+
+    def parameters(self, model: type[Model]) -> Model:
+        """Return the program's sections as an instance of the program's *model*.
+
+        Raise a ConfigError with every unknown key, missing key and wrong value, each at its place.
+        """
+        return self._own().parse(model, also_known=_HEAD_KEYS)
+
+    def program_file(self) -> Path:
+        """Return the file of the program; raise a ProgramError at the key 'program' when there is none."""
+        place = self.document.place(("program",))
+        try:
+            return locate.find_program(self.program, None if place.line is None else self.path)
+        except ProgramError as error:
+            raise ProgramError([place.diagnostic(found.message) for found in error.diagnostics]) from None
+
+    def resolved(self) -> dict[str, Any]:
+        """Return everything that determines the run as plain data for JSON, equal for equal runs.
+
+        The sections are sorted by key, since the order in which they are written means nothing.
+        """
+        return {
+            "program": self.program,
+            "description": self.description,
+            "data": self.data.model_dump(mode="json"),
+            "launch": self.launch.model_dump(mode="json"),
+            "symmetry": self.symmetry,
+            "sections": _sorted(self.sections),
+            "chip_name": self.chip_name,
+            "chip": self.chip.model_dump(mode="json"),
+        }
+
+    def _own(self) -> Document:
+        return self.document.select(lambda key: key not in _HEAD_KEYS)
+
+
+def load_run(path_or_name: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the run of a file or of a bundled name, with *overrides* such as "launch.blocks=24".
+
+    Overrides that begin with "chip." change figures of the chip, all others the run file. Raise an
+    ArgumentError for malformed overrides and a ConfigError with everything that is wrong in the run file and
+    in the chip.
+    """
+    changes = parse_overrides(overrides)
+    path = path_or_name if isinstance(path_or_name, Path) else locate.find_run(path_or_name)
+    document = Document.load(path)
+    for change in changes:
+        if not targets_chip(change):
+            document = document.merged(change.node())
+    wrong = _stray_values(document)
+    head = chip = None
+    try:
+        head = document.select(lambda key: key in _Head.model_fields).parse(_Head)
+    except ConfigError as error:
+        wrong += error.diagnostics
+    try:
+        chip = _chip(document, [change for change in changes if targets_chip(change)])
+    except ConfigError as error:
+        wrong += error.diagnostics
+    if wrong or head is None or chip is None:
+        raise ConfigError(wrong)
+    return RunConfig(
+        path=path,
+        program=head.program,
+        chip=chip[0],
+        chip_name=chip[1],
+        description=head.description,
+        data=head.data,
+        launch=head.launch,
+        symmetry=head.symmetry,
+        document=document,
+    )
+
+
+def _sorted(value: Any) -> Any:
+    return {key: _sorted(value[key]) for key in sorted(value)} if isinstance(value, dict) else value
+
+
+def _stray_values(document: Document) -> list[Diagnostic]:
+    """Return a refusal of each top-level key that is neither known nor a section."""
+    known = list(_HEAD_KEYS)
+    ending = "a section of the program must be a mapping"
+    return [
+        document.diagnostic((key,), f"{_messages.unknown_key(key, (), known)}; {ending}", at_key=True)
+        for key, node in document.root.members.items()
+        if key not in _HEAD_KEYS and not isinstance(node.content, dict)
+    ]
+
+
+def _chip(document: Document, overrides: Sequence[Override]) -> tuple[Chip, str]:
+    """Return the chip that the run *document* names, changed as it says, and the name of its file."""
+    named = document.root.child("chip")
+    if named is None:
+        example = locate.names("chips")[0]
+        message = f"missing key 'chip' at the top level; write 'chip: {example}', for example"
+        raise ConfigError(document.diagnostic((), message))
+    change: Node | None = None
+    if isinstance(named.content, dict):
+        base = named.child("extends")
+        if base is None:
+            message = "missing key 'extends' in section 'chip'; write 'extends: NAME' of a chip there"
+            raise ConfigError(named.place.diagnostic(message))
+        change = named.with_members({key: node for key, node in named.members.items() if key != "extends"})
+        named = base
+    path = find_base(named, document.path)
+    described = chip_document(path)
+    if change is not None:
+        name = document.path.name
+        described = changed(described, change, name, f"value given in the run file {name}")
+    return build_chip(overridden(described, overrides)), path.stem

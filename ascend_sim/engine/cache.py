@@ -1,0 +1,126 @@
+"""The L2 cache of a die: sectored, write-back, least recently used first out.
+
+State is one time stamp for each sector of global memory (0 = not resident). Replacement is exact LRU at the
+resolution of the simulated clock: whatever was last touched in the same cycle leaves together, and evictions
+happen between cycles, never within one. Equal cores therefore lose equal sectors, whatever their order.
+Associativity is not modelled (the published geometry is close to fully associative), which errs towards more hits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ascend_sim.isa.timing import GmAccess, Traffic
+
+Sectors = slice | NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class CacheStatistics:
+    """Bytes looked up and found, by direction, and dirty bytes evicted; one entry stands for all lumped cores."""
+
+    read_bytes: int
+    write_bytes: int
+    hit_bytes: int
+    missed_read_bytes: int
+    written_back_bytes: int
+
+
+class L2Cache:
+    """Cache of *capacity* bytes with sectors of *sector* bytes over *span* bytes of global memory."""
+
+    def __init__(self, capacity: int, sector: int, span: int) -> None:
+        sectors = -(-span // sector) + 1
+        self._sector = sector
+        self._limit = capacity // sector
+        self._stamp = np.zeros(sectors, dtype=np.int64)
+        self._dirty = np.zeros(sectors, dtype=np.bool_)
+        self._resident = 0
+        self._ages: deque[tuple[int, int, int, Sectors]] = deque()
+        self._patterns: dict[tuple[int, int, int, int], Sectors] = {}
+        self._evicted_at = 0
+        self._read = self._written = self._hit = self._missed = self._written_back = 0
+
+    def access(self, access: GmAccess, base: int, traffic: Traffic, weight: int, now: int) -> int:
+        """Touch the bytes of *access*, and return how many must come from HBM first.
+
+        A write that covers a sector only in part is counted as covering it: no fill is charged for it.
+        """
+        size = access.bytes
+        first, pattern, covered = self._sectors(access, base + access.offset)
+        stamps = self._view(self._stamp, first, pattern)
+        absent = int(stamps.size - np.count_nonzero(stamps))
+        self._store(self._stamp, first, pattern, now + 1)
+        self._resident += absent * weight
+        self._ages.append((now + 1, first, weight, pattern))
+        missed = min(absent * self._sector, size) if covered else absent * size // max(stamps.size, 1)
+        if traffic is not Traffic.READ:
+            self._store(self._dirty, first, pattern, True)
+            self._written += size * weight
+        if traffic is not Traffic.WRITE:
+            self._read += size * weight
+            self._missed += missed * weight
+        self._hit += (size - missed) * weight
+        return 0 if traffic is Traffic.WRITE else missed
+
+    def evict(self, now: int) -> int:
+        """Make room, once for each new cycle; return the dirty bytes that go back to HBM."""
+        if now == self._evicted_at or self._resident <= self._limit:
+            return 0
+        self._evicted_at = now
+        written_back = 0
+        while self._resident > self._limit and self._ages and self._ages[0][0] <= now:
+            age = self._ages[0][0]
+            while self._ages and self._ages[0][0] == age:
+                _, first, weight, pattern = self._ages.popleft()
+                stamps = self._view(self._stamp, first, pattern)
+                old = stamps == age
+                dirty = self._view(self._dirty, first, pattern)
+                self._resident -= int(np.count_nonzero(old)) * weight
+                written_back += int(np.count_nonzero(old & dirty)) * weight * self._sector
+                self._store(self._dirty, first, pattern, dirty & ~old)
+                self._store(self._stamp, first, pattern, np.where(old, 0, stamps))
+        self._written_back += written_back
+        return written_back
+
+    def statistics(self) -> CacheStatistics:
+        """What was asked of the cache so far."""
+        return CacheStatistics(self._read, self._written, self._hit, self._missed, self._written_back)
+
+    def _sectors(self, access: GmAccess, begin: int) -> tuple[int, Sectors, bool]:
+        """First sector, pattern of sectors relative to it, and whether the access fills the sectors it touches."""
+        phase = begin % self._sector
+        key = phase, access.rows, access.row_bytes, access.pitch
+        pattern = self._patterns.get(key)
+        if pattern is None:
+            pattern = self._patterns[key] = self._pattern(*key)
+        return begin // self._sector, pattern, access.row_bytes % self._sector == 0 and phase == 0
+
+    def _pattern(self, phase: int, rows: int, row_bytes: int, pitch: int) -> Sectors:
+        if rows == 1:
+            return slice(0, -(-(phase + row_bytes) // self._sector))
+        starts = phase + np.arange(rows, dtype=np.int64) * pitch
+        lengths = -(-(starts % self._sector + row_bytes) // self._sector)
+        touched = np.unique(np.concatenate([
+            starts[lengths > step] // self._sector + step for step in range(int(lengths.max()))
+        ]))
+        if touched[-1] - touched[0] + 1 == touched.size:
+            return slice(int(touched[0]), int(touched[-1]) + 1)
+        return touched
+
+    @staticmethod
+    def _view(array: NDArray[np.generic], first: int, pattern: Sectors) -> NDArray[np.generic]:
+        if isinstance(pattern, slice):
+            return array[first + pattern.start : first + pattern.stop]
+        return array[first + pattern]
+
+    @staticmethod
+    def _store(array: NDArray[np.generic], first: int, pattern: Sectors, values: object) -> None:
+        if isinstance(pattern, slice):
+            array[first + pattern.start : first + pattern.stop] = values
+        else:
+            array[first + pattern] = values

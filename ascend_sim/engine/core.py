@@ -1,0 +1,373 @@
+"""One core: a scalar front end and in-order pipes.
+
+Everything inside a core is a network of queues: a pipe's next start depends on when its instruction was
+dispatched, when the pipe became free and when a flag was raised, and each of these is a number known as soon as
+its producer has been worked out. So the core runs ahead of the simulated clock, from number to number, until every
+pipe waits for something outside: bytes from the memory system or a flag of another core. Only those are events.
+The order in which the pipes are worked out cannot change a result.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ascend_sim.config import Chip
+from ascend_sim.engine.flags import Channel, Flag, UnitTile
+from ascend_sim.engine.lowering import (
+    BARRIER,
+    BARRIER_ALL,
+    CROSS_SET,
+    CROSS_WAIT,
+    MOVE,
+    PIPES,
+    RUN,
+    RUN_UNIT,
+    SCALAR,
+    SET,
+    WAIT,
+    LoweredTemplate,
+    Operation,
+)
+from ascend_sim.isa.timing import Move
+from ascend_sim.kernel.program import CoreId
+
+if TYPE_CHECKING:
+    from ascend_sim.engine.machine import Machine
+
+
+class PipeState:
+    """An in-order pipe: when it is *free*, when its results are *visible*, what is *queued* and cannot go on."""
+
+    __slots__ = ("busy", "count", "free", "index", "left", "moving", "queued", "visible")
+
+    def __init__(self, index: int, depth: int) -> None:
+        self.index = index
+        self.free = 0
+        self.visible = 0
+        self.queued: deque[tuple[int, Operation, tuple[int, ...], int]] = deque()
+        self.left = [0] * depth
+        self.count = 0
+        self.moving = False
+        self.busy = 0
+
+
+class CoreModel:
+    """Executes the lowered stream of *core*; *weight* equal cores stand behind it."""
+
+    def __init__(
+        self, machine: Machine, number: int, core: CoreId, weight: int,
+        calls: Sequence[tuple[LoweredTemplate, tuple[int, ...]]], chip: Chip, start: int,
+    ) -> None:
+        self.machine = machine
+        self.number = number
+        self.core = core
+        self.weight = weight
+        self.depth = chip.scalar.queue_depth.value
+        self.pipes = [PipeState(index, self.depth) for index in range(len(PIPES))]
+        self.flags: dict[int, Flag] = {}
+        self.tiles: dict[int, UnitTile] = {}
+        self.channels: dict[tuple[int, int], list[Channel]] = {}
+        self.routes: dict[tuple[int, int], list[tuple[CoreModel, Channel]]] = {}
+        length = sum(len(template.operations) for template, _ in calls)
+        self.dispatched = array("q", bytes(8 * length))
+        self.starts = array("q", bytes(8 * length))
+        self.ends = array("q", bytes(8 * length))
+        self.links: dict[int, tuple[int, int]] = {}
+        self.woken: list[PipeState] = []
+        self.scalar_wait: Operation | PipeState | None = None
+        self.queue_full_cycles = 0
+        self._issue = chip.scalar.issue_cycles.value
+        self._cross_latency = chip.sync.cross_core_latency_cycles.value
+        self._counter_max = chip.sync.cross_core_counter_max.value
+        self.lowered_calls = calls
+        self._call = 0
+        self._position = 0
+        self._index = 0
+        self._time = start
+
+    @property
+    def finished(self) -> bool:
+        """Whether every instruction has been carried out."""
+        return self._call == len(self.lowered_calls) and not any(pipe.queued or pipe.moving for pipe in self.pipes)
+
+    @property
+    def issued_all(self) -> bool:
+        """Whether the scalar front end has issued its whole stream."""
+        return self._call == len(self.lowered_calls)
+
+    @property
+    def front(self) -> tuple[int, int]:
+        """Index of the instruction that the scalar front end stands at, and its time."""
+        return self._index, self._time
+
+    @property
+    def end(self) -> int:
+        """When the last result is visible."""
+        return max(self._time, *(max(pipe.free, pipe.visible) for pipe in self.pipes))
+
+    def operation(self, index: int) -> Operation:
+        """The lowered instruction with *index* in program order."""
+        for template, _ in self.lowered_calls:
+            if index < len(template.operations):
+                return template.operations[index]
+            index -= len(template.operations)
+        raise IndexError(index)
+
+    def next_operation(self, kind: int, a: int) -> int | None:
+        """Index of the first instruction of *kind* with operand *a* that has not been carried out, if any."""
+        index = 0
+        for template, _ in self.lowered_calls:
+            for operation in template.operations:
+                if operation[0] == kind and operation[2] == a and not self.ends[index]:
+                    return index
+                index += 1
+        return None
+
+    def settle(self) -> None:
+        """Work out everything that can be known at this moment."""
+        woken = self.woken
+        while True:
+            while woken:
+                self._resume(woken.pop())
+            if not self._dispatch():
+                return
+
+    def _dispatch(self) -> bool:
+        """Issue instructions in program order; return whether a pipe was woken on the way."""
+        pipes, issue, depth, woken = self.pipes, self._issue, self.depth, self.woken
+        dispatched, starts, ends = self.dispatched, self.starts, self.ends
+        index, time, position = self._index, self._time, self._position
+        self.scalar_wait = None
+        while self._call < len(self.lowered_calls):
+            template, bases = self.lowered_calls[self._call]
+            operations = template.operations
+            for position in range(position, len(operations)):
+                operation = operations[position]
+                kind, number, a, b, _ = operation
+                pipe = pipes[number]
+                if number == SCALAR:
+                    done = self._scalar(operation, index, time)
+                    if done < 0:
+                        self._index, self._time, self._position = index, time, position
+                        return bool(woken)
+                    time = done
+                else:
+                    slot = pipe.count % depth
+                    if len(pipe.queued) >= depth:
+                        self.scalar_wait = pipe
+                        self._index, self._time, self._position = index, time, position
+                        return bool(woken)
+                    if pipe.left[slot] > time:
+                        self.queue_full_cycles += pipe.left[slot] - time
+                        time = pipe.left[slot]
+                    dispatched[index] = time
+                    if pipe.queued or pipe.moving:
+                        pipe.queued.append((index, operation, bases, time))
+                        pipe.count += 1
+                    elif kind == RUN:
+                        start = pipe.free if pipe.free > time else time
+                        pipe.free = start + a
+                        end = start + b
+                        if end > pipe.visible:
+                            pipe.visible = end
+                        pipe.left[slot] = starts[index] = start
+                        ends[index] = end
+                        pipe.count += 1
+                    elif self._execute(pipe, index, operation, bases, time, slot):
+                        pipe.count += 1
+                    else:
+                        pipe.queued.append((index, operation, bases, time))
+                        pipe.count += 1
+                    time += issue
+                index += 1
+                if woken:
+                    self._index, self._time, self._position = index, time, position + 1
+                    return True
+            self._call += 1
+            position = 0
+        self._index, self._time, self._position = index, time, position
+        return bool(woken)
+
+    def _resume(self, pipe: PipeState) -> None:
+        """Carry on with what is queued at *pipe*."""
+        if pipe.moving:
+            return
+        queued, depth = pipe.queued, self.depth
+        starts, ends = self.starts, self.ends
+        first = pipe.count - len(queued)
+        while queued:
+            index, operation, bases, time = queued[0]
+            if operation[0] == RUN:
+                start = pipe.free if pipe.free > time else time
+                pipe.free = start + operation[2]
+                end = start + operation[3]
+                if end > pipe.visible:
+                    pipe.visible = end
+                pipe.left[first % depth] = starts[index] = start
+                ends[index] = end
+            elif not self._execute(pipe, index, operation, bases, time, first % depth):
+                return
+            first += 1
+            queued.popleft()
+            if pipe.moving:
+                return
+
+    def _execute(
+        self, pipe: PipeState, index: int, operation: Operation, bases: tuple[int, ...], time: int, slot: int
+    ) -> bool:
+        """Carry out one instruction of a pipe; return False if it must wait for something not known yet."""
+        kind, _, a, b, extra = operation
+        start = pipe.free if pipe.free > time else time
+        if kind == SET:
+            if pipe.visible > start:
+                start = pipe.visible
+            end = pipe.free = start + b
+            flag = self._flag(a)
+            flag.raise_(end, index, self)
+            if flag.waiter is not None:
+                self.woken.append(flag.waiter)
+                flag.waiter = None
+        elif kind == WAIT:
+            flag = self._flag(a)
+            if not flag.raised:
+                flag.waiter = pipe
+                return False
+            raised, setter = flag.raised.popleft()
+            if raised > start:
+                self.links[index] = self.number, setter
+            end = pipe.free = max(start, raised) + b
+            flag.lower(end, self, index)
+            pipe.left[slot] = end
+            self.starts[index], self.ends[index] = start, end
+            return True
+        elif kind == MOVE:
+            return self._move(pipe, index, extra, bases, start, slot)
+        elif kind == BARRIER:
+            end = pipe.free = max(start, pipe.visible)
+        elif kind == RUN_UNIT:
+            return self._run_on_tile(pipe, index, operation, start, slot)
+        elif kind == CROSS_SET:
+            if pipe.visible > start:
+                start = pipe.visible
+            end = pipe.free = start + 1
+            self.machine.cross_set(self, a, b, end + self._cross_latency, index)
+        else:
+            raise AssertionError(f"operation {operation} cannot run on a pipe")
+        pipe.left[slot] = start
+        self.starts[index], self.ends[index] = start, end
+        return True
+
+    def _scalar(self, operation: Operation, index: int, time: int) -> int:
+        """Carry out an instruction of the scalar unit; return when it is done, or -1 if that is not known yet."""
+        kind, _, a, b, _ = operation
+        end = time + self._issue
+        if kind == BARRIER_ALL:
+            for pipe in self.pipes:
+                if pipe.queued or pipe.moving:
+                    self.scalar_wait = pipe
+                    return -1
+                end = max(end, pipe.free, pipe.visible)
+        elif kind == CROSS_WAIT:
+            channels = self.machine.channels(self, a, b)
+            if not all(channel.arrived for channel in channels):
+                self.scalar_wait = operation
+                return -1
+            arrival, setter_core, setter = max(channel.take(time, self, index, self._counter_max) for channel in channels)
+            if arrival > time:
+                self.links[index] = setter_core, setter
+                end = arrival + self._issue
+        elif kind == SET:
+            flag = self._flag(a)
+            flag.raise_(end, index, self)
+            if flag.waiter is not None:
+                self.woken.append(flag.waiter)
+                flag.waiter = None
+        elif kind == WAIT:
+            flag = self._flag(a)
+            if not flag.raised:
+                self.scalar_wait = operation
+                flag.waiter = self.pipes[SCALAR]
+                return -1
+            raised, setter = flag.raised.popleft()
+            if raised > time:
+                self.links[index] = self.number, setter
+            end = max(time, raised) + b
+            flag.lower(end, self, index)
+        self.dispatched[index] = self.starts[index] = time
+        self.ends[index] = end
+        return end
+
+    def _run_on_tile(self, pipe: PipeState, index: int, operation: Operation, start: int, slot: int) -> bool:
+        _, _, occupancy, latency, unit_flag = operation
+        tile = self._tile(unit_flag.slot)
+        if unit_flag.acquire:
+            if not tile.drained:
+                tile.cube_waits = pipe
+                return False
+            freed, setter = tile.drained.popleft()
+            if freed > start:
+                start = freed
+                self.links[index] = self.number, setter
+        pipe.free = start + occupancy
+        end = start + latency
+        pipe.visible = max(pipe.visible, end)
+        pipe.left[slot] = self.starts[index] = start
+        self.ends[index] = end
+        if unit_flag.release:
+            tile.finished.append((start, end, index))
+            if tile.drain_waits is not None:
+                self.woken.append(tile.drain_waits)
+                tile.drain_waits = None
+        return True
+
+    def _move(self, pipe: PipeState, index: int, move: Move, bases: tuple[int, ...], start: int, slot: int) -> bool:
+        earliest_end = start + move.minimum
+        if move.unit_flag is not None:
+            tile = self._tile(move.unit_flag.slot)
+            if not tile.finished:
+                tile.drain_waits = pipe
+                return False
+            begun, ended, setter = tile.finished.popleft()
+            if begun > start:
+                start = begun
+                self.links[index] = self.number, setter
+            earliest_end = max(start + move.minimum, ended + move.head)
+        pipe.left[slot] = self.starts[index] = start
+        pipe.moving = True
+        base = bases[move.access.parameter] if move.access.parameter is not None else 0
+        done = partial(self._moved, pipe, index, move, earliest_end)
+        self.machine.memory(self).move(move, base, start, self.weight, done)
+        return True
+
+    def _moved(self, pipe: PipeState, index: int, move: Move, earliest_end: int, now: int) -> None:
+        """The last byte of a move has arrived."""
+        end = max(now, earliest_end)
+        pipe.moving = False
+        pipe.free = end
+        pipe.visible = max(pipe.visible, end + move.latency)
+        pipe.busy += end - self.starts[index]
+        self.ends[index] = end + move.latency
+        if move.unit_flag is not None:
+            tile = self._tile(move.unit_flag.slot)
+            tile.drained.append((end, index))
+            if tile.cube_waits is not None:
+                self.woken.append(tile.cube_waits)
+                tile.cube_waits = None
+        self.woken.append(pipe)
+        self.machine.wake(self)
+
+    def _flag(self, number: int) -> Flag:
+        flag = self.flags.get(number)
+        if flag is None:
+            flag = self.flags[number] = Flag(number)
+        return flag
+
+    def _tile(self, slot: int) -> UnitTile:
+        tile = self.tiles.get(slot)
+        if tile is None:
+            tile = self.tiles[slot] = UnitTile()
+        return tile

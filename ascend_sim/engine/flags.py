@@ -1,0 +1,67 @@
+"""What pipes and cores tell each other: flags, unit flags, cross-core channels.
+
+Each keeps the times of events that have been worked out but not yet consumed. The hardware's flags are single bits
+and its cross-core flags small counters; a program that would raise a raised bit, or count past the end, is wrong on
+the chip, and is reported instead of simulated.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ascend_sim.engine.core import CoreModel, PipeState
+
+
+class Flag:
+    """The bit between two pipes of a core."""
+
+    __slots__ = ("lowered_at", "number", "raised", "waiter")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.raised: deque[tuple[int, int]] = deque()
+        self.waiter: PipeState | None = None
+        self.lowered_at = 0
+
+    def raise_(self, time: int, index: int, core: CoreModel) -> None:
+        """The set_flag with instruction number *index* is carried out at *time*."""
+        if not self.raised and time < self.lowered_at:
+            core.machine.set_twice(core, self.number, index)
+        self.raised.append((time, index))
+
+    def lower(self, time: int, core: CoreModel, index: int) -> None:
+        """A wait_flag has consumed the oldest set at *time*."""
+        self.lowered_at = time
+        if self.raised and self.raised[0][0] < time:
+            core.machine.set_twice(core, self.number, self.raised[0][1])
+
+
+class UnitTile:
+    """The handshake of MMAD and FIXPIPE on one L0C tile."""
+
+    __slots__ = ("cube_waits", "drain_waits", "drained", "finished")
+
+    def __init__(self) -> None:
+        self.finished: deque[tuple[int, int, int]] = deque()
+        self.drained: deque[tuple[int, int]] = deque([(0, -1)])
+        self.cube_waits: PipeState | None = None
+        self.drain_waits: PipeState | None = None
+
+
+class Channel:
+    """Cross-core sets of one flag from one core to another, in order of arrival."""
+
+    __slots__ = ("arrived", "flag")
+
+    def __init__(self, flag: int) -> None:
+        self.flag = flag
+        self.arrived: deque[tuple[int, int, int]] = deque()
+
+    def take(self, time: int, core: CoreModel, index: int, limit: int) -> tuple[int, int, int]:
+        """Consume the oldest set at *time*; report if more than *limit* had piled up by then."""
+        outstanding = sum(arrival <= time for arrival, _, _ in self.arrived)
+        if outstanding > limit:
+            core.machine.counter_overflow(core, self.flag, index, outstanding, limit)
+        return self.arrived.popleft()

@@ -1,0 +1,93 @@
+"""The memory system of one die: L2 in front of HBM, shared by the moves of all cores.
+
+A move first spends its head (the request travels), then its bytes flow at the least of its path's rate and of its
+fair shares of L2 bandwidth (every byte) and HBM bandwidth (bytes that miss). An atomic add reads and writes L2.
+Dirty sectors that leave the cache take HBM bandwidth with precedence over the fills that pushed them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import simpy
+
+from ascend_sim.config import Chip
+from ascend_sim.engine.bandwidth import SCALE, SharedBandwidth, Shares
+from ascend_sim.engine.cache import L2Cache
+from ascend_sim.isa.timing import Move, Traffic
+
+_WRITE_BACK: Shares = (0, 0, SCALE)
+
+
+@dataclass(frozen=True)
+class MemoryStatistics:
+    """Bytes on the buses of one die."""
+
+    hbm_read_bytes: int
+    hbm_write_bytes: int
+    l2_read_bytes: int
+    l2_write_bytes: int
+    l2_hit_bytes: int
+
+
+class DieMemory:
+    """L2 and HBM of one die of *chip*, over *span* bytes of global memory."""
+
+    def __init__(self, env: simpy.Environment, chip: Chip, span: int) -> None:
+        self._env = env
+        self._cache = L2Cache(chip.l2.bytes.value, chip.l2.sector_bytes.value, span)
+        self._miss_extra = chip.l2.miss_extra_cycles.value
+        self._read = _units(chip.l2.read_bytes_per_cycle.value)
+        self._write = _units(chip.l2.write_bytes_per_cycle.value)
+        self._hbm = _units(chip.hbm_bytes_per_cycle(mixed=False))
+        self._hbm_mixed = _units(chip.hbm_bytes_per_cycle(mixed=True))
+        self._bandwidth = SharedBandwidth(env, self._capacities)
+
+    def move(self, move: Move, base: int, start: int, weight: int, done: Callable[[int], None]) -> None:
+        """Carry out *move* from cycle *start* on; call *done* with the cycle of its last byte, at that cycle."""
+        arrival = simpy.Timeout(self._env, start + move.head - int(self._env.now))
+        arrival.callbacks.append(lambda _: self._arrive(move, base, weight, done))  # type: ignore[union-attr]
+
+    def statistics(self) -> MemoryStatistics:
+        """Bytes moved so far."""
+        cache = self._cache.statistics()
+        return MemoryStatistics(
+            cache.missed_read_bytes, cache.written_back_bytes, cache.read_bytes, cache.write_bytes, cache.hit_bytes
+        )
+
+    def _arrive(self, move: Move, base: int, weight: int, done: Callable[[int], None]) -> None:
+        now = int(self._env.now)
+        written_back = self._cache.evict(now)
+        if written_back:
+            self._bandwidth.start(written_back, self._hbm, _WRITE_BACK, 1, _ignore, reserved=True)
+        access = move.access
+        offset = base if access.parameter is not None else 0
+        missed = self._cache.access(access, offset, move.traffic, weight, now)
+        limit = _units(move.bytes_per_cycle)
+        shares = (
+            0 if move.traffic is Traffic.WRITE else SCALE,
+            0 if move.traffic is Traffic.READ else SCALE,
+            SCALE * missed // access.bytes,
+        )
+        if not missed:
+            self._bandwidth.start(access.bytes, limit, shares, weight, done)
+            return
+        late = simpy.Timeout(self._env, self._miss_extra)
+        late.callbacks.append(  # type: ignore[union-attr]
+            lambda _: self._bandwidth.start(access.bytes, limit, shares, weight, done)
+        )
+
+    def _capacities(self, moves: list[Shares]) -> tuple[int, ...]:
+        """Units per cycle of L2 reads, L2 writes and HBM; HBM delivers less while it serves both directions."""
+        writing = _WRITE_BACK in moves
+        reading = any(shares[2] for shares in moves if shares != _WRITE_BACK)
+        return self._read, self._write, self._hbm_mixed if writing and reading else self._hbm
+
+
+def _units(bytes_per_cycle: float) -> int:
+    return int(bytes_per_cycle * SCALE)
+
+
+def _ignore(_: int) -> None:
+    """Nobody waits for a write-back."""

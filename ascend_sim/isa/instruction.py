@@ -1,0 +1,123 @@
+"""What an instruction is: one declaration of operands, legality, cost and meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ascend_sim.config import Chip
+from ascend_sim.isa.operands import GlobalTensor, LocalTensor
+from ascend_sim.isa.source import SourceLine
+from ascend_sim.isa.timing import Timing
+from ascend_sim.isa.words import CoreKind, Pipe, Space
+
+Operand = LocalTensor | GlobalTensor
+
+
+class Memory(Protocol):
+    """The bytes an executing instruction sees: its core's buffers and global memory through the call's bases."""
+
+    def read(self, operand: Operand) -> NDArray[Any]:
+        """A copy of the operand's values, of its shape."""
+
+    def write(self, operand: Operand, values: NDArray[Any]) -> None:
+        """Store *values*, of the operand's shape and format."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instruction:
+    """Base of all instructions.
+
+    A subclass declares its operands as fields, the `pipe` it runs on, and overrides `check` (what the hardware
+    would refuse), `timing` (what it costs on a chip), `read` and `write` (its meaning).
+    """
+
+    mnemonic: ClassVar[str]
+    where: SourceLine
+
+    @property
+    def pipe(self) -> Pipe:
+        """The pipe that executes the instruction."""
+        raise NotImplementedError
+
+    @property
+    def cores(self) -> frozenset[CoreKind]:
+        """The kinds of cores that have the instruction."""
+        raise NotImplementedError
+
+    def check(self, chip: Chip) -> Iterator[str]:
+        """Yield a message for each rule of the hardware that the instruction breaks on *chip*."""
+        return iter(())
+
+    def timing(self, chip: Chip) -> Timing:
+        """What the instruction asks of the engine on *chip*."""
+        raise NotImplementedError
+
+    def sources(self) -> tuple[Operand, ...]:
+        """Operands that are read."""
+        return ()
+
+    def destinations(self) -> tuple[Operand, ...]:
+        """Operands that are written."""
+        return ()
+
+    def flops(self) -> int:
+        """Floating-point (or integer multiply-add) operations of the matrix unit."""
+        return 0
+
+    def late_read(self, chip: Chip) -> int | None:
+        """How many cycles before the end the sources are read; None for the rule, which is at the start."""
+        return None
+
+    def read(self, memory: Memory) -> Any:
+        """Compute what will be written, from the sources as they are when the instruction starts."""
+        return None
+
+    def write(self, memory: Memory, result: Any) -> None:
+        """Store *result* when the instruction completes."""
+
+    def operands(self) -> str:
+        """The operands as a listing shows them."""
+        parts = [*self.destinations(), *self.sources()]
+        return ", ".join(str(part) for part in parts)
+
+
+def space_of(operand: Operand) -> Space:
+    """The memory space of *operand*."""
+    return operand.space if isinstance(operand, LocalTensor) else Space.GM
+
+
+def name_of(operand: Operand) -> str:
+    """The name the user gave to the buffer or tensor of *operand*."""
+    return operand.buffer.name if isinstance(operand, LocalTensor) else operand.name
+
+
+def expect_space(role: str, operand: Operand, *spaces: Space) -> Iterator[str]:
+    """Yield a message if *operand* is in none of *spaces*."""
+    if space_of(operand) not in spaces:
+        allowed = " or ".join(space.value for space in spaces)
+        yield f"{role} '{name_of(operand)}' is in {space_of(operand).value}; it must be in {allowed}"
+
+
+def expect_alignment(role: str, operand: LocalTensor, alignment: int) -> Iterator[str]:
+    """Yield a message if *operand* does not begin on a multiple of *alignment* bytes."""
+    if operand.address % alignment:
+        yield (
+            f"{role} '{name_of(operand)}' begins at byte {operand.address:#x} of {operand.space.value}, which is not "
+            f"a multiple of {alignment} B; move the slice by {operand.address % alignment // operand.dtype.bytes} elements"
+        )
+
+
+def expect_same_shape(*operands: tuple[str, Operand]) -> Iterator[str]:
+    """Yield a message if the operands do not all have the shape of the first."""
+    first_role, first = operands[0]
+    for role, operand in operands[1:]:
+        if operand.shape != first.shape:
+            yield (
+                f"{role} '{name_of(operand)}' has shape {list(operand.shape)}, "
+                f"{first_role} '{name_of(first)}' has {list(first.shape)}; they must agree"
+            )

@@ -1,0 +1,32 @@
+"""Where in the user's kernel an instruction or buffer was written."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent)
+_LIBRARY_PARTS = (f"{_PACKAGE}/isa", f"{_PACKAGE}/kernel", "/contextlib.py", "/functools.py", "<string>")
+
+
+@dataclass(frozen=True)
+class SourceLine:
+    """A *file* and a *line* in it, from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+def user_line() -> SourceLine:
+    """The innermost line on the stack that is not part of the DSL itself."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        file = frame.f_code.co_filename
+        if not (file.startswith(_LIBRARY_PARTS[:2]) or file.endswith(_LIBRARY_PARTS[2:4]) or file == "<string>"):
+            break
+        frame = frame.f_back
+    return SourceLine(frame.f_code.co_filename, frame.f_lineno)

@@ -1,0 +1,411 @@
+"""The vector unit: one hardware instruction, which is up to 255 repeats of 256 B on UB operands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ascend_sim.config import Chip, VectorRow
+from ascend_sim.isa.instruction import Instruction, Memory, Operand, expect_alignment, expect_space
+from ascend_sim.isa.operands import LocalTensor, round_up
+from ascend_sim.isa.timing import Run
+from ascend_sim.isa.vector_ops import VECTOR_OPS, Arguments, Comparison, Pattern, VectorOp
+from ascend_sim.isa.words import CoreKind, MemoryOrder, Pipe, Space
+from ascend_sim.numerics import DType, RoundMode, bf16, cast, uint8
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorInstruction(Instruction):
+    """One vector instruction: the operation *name* on *inputs* into *destination*, all in UB.
+
+    Operands of one dimension are runs of elements, worked on in repeats of 256 B of the widest format; a rest
+    at the end needs counter mode. In operands of two dimensions each row is one repeat, of at most that many
+    columns. *mask* (first, last + 1) restricts `duplicate` to some columns of each row. The second source of
+    an operation on two may be one block (32 B) a row, which is then applied along the whole row.
+    """
+
+    name: str
+    destination: LocalTensor
+    inputs: tuple[LocalTensor, ...] = ()
+    scalar: float | int | None = None
+    round_mode: RoundMode | None = None
+    comparison: Comparison | None = None
+    mask: tuple[int, int] | None = None
+
+    @property
+    def mnemonic(self) -> str:  # type: ignore[override]  # one class serves the whole table
+        """The name of the operation."""
+        return self.name
+
+    @property
+    def operation(self) -> VectorOp:
+        """The row of the table of operations."""
+        return VECTOR_OPS[self.name]
+
+    @property
+    def pipe(self) -> Pipe:
+        """The vector pipe."""
+        return Pipe.V
+
+    @property
+    def cores(self) -> frozenset[CoreKind]:
+        """Vector cores only."""
+        return frozenset((CoreKind.AIV,))
+
+    @property
+    def body(self) -> LocalTensor:
+        """The operand whose elements or rows are counted in repeats."""
+        by_destination = self.operation.pattern in (Pattern.ELEMENTWISE, Pattern.SELECT, Pattern.ROW_BLOCKS)
+        return self.destination if by_destination else self.inputs[0]
+
+    @property
+    def data(self) -> tuple[LocalTensor, ...]:
+        """The sources that hold values, without the bit mask of select."""
+        return self.inputs[1:] if self.operation.pattern is Pattern.SELECT else self.inputs
+
+    @property
+    def row_broadcast(self) -> bool:
+        """Whether the second source holds one block a row."""
+        elementwise = self.operation.pattern is Pattern.ELEMENTWISE and len(self.inputs) == 2
+        return elementwise and self.inputs[1].shape != self.destination.shape
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether the operands cannot be taken as runs of elements, so that rows must be told apart."""
+        if self.operation.pattern in (Pattern.WHOLE, Pattern.ROW_BLOCKS) or self.row_broadcast or self.mask:
+            return True
+        return not all(operand.contiguous for operand in (self.destination, *self.inputs))
+
+    def lanes(self, chip: Chip) -> int:
+        """Elements of a full repeat, set by the widest operand."""
+        widest = max(operand.dtype.bytes for operand in (self.destination, *self.inputs))
+        return chip.vector.repeat_bytes.value // widest
+
+    def repeats(self, chip: Chip) -> int:
+        """Repeats that the instruction counts."""
+        if self.operation.pattern is Pattern.ROW_BLOCKS:
+            return math.ceil(self.destination.rows / _blocks_per_repeat(chip))
+        if len(self.body.shape) == 1:
+            return math.ceil(self.body.elements / self.lanes(chip))
+        return self.body.rows
+
+    def check(self, chip: Chip) -> Iterator[str]:
+        """Yield what is wrong with the operands, or with their size for a single instruction."""
+        faults = [*self.operand_faults(chip)]
+        if not faults and not self.by_rows:
+            faults += self._pitch_faults(chip)
+        yield from faults
+        if faults:
+            return
+        lanes, repeats, limit = self.lanes(chip), self.repeats(chip), chip.vector.max_repeats.value
+        if len(self.body.shape) == 2 and self.body.columns > lanes:
+            yield (
+                f"'{self.body.buffer.name}' has {self.body.columns} columns; a repeat holds {lanes} of them: "
+                f"split the columns into instructions of {lanes}"
+            )
+        if repeats > limit:
+            yield f"{repeats} repeats are above the limit of {limit} of one instruction; split the operands"
+        for source in self.inputs:
+            yield from _overlap_faults(self.destination, source, repeats)
+        if self._cost(chip) is None:
+            keys = " or ".join(self.operation.cost_keys(*self._formats))
+            yield (
+                f"chip '{chip.name}' has no cost for {self.operation.cost} on {keys}; add a row under "
+                f"vector.ops.{self.operation.cost} of its file"
+            )
+
+    def operand_faults(self, chip: Chip) -> Iterator[str]:
+        """Yield what is wrong with the operands whatever their size: spaces, formats, shapes, alignment."""
+        roles = [("destination", self.destination), *(("source", source) for source in self.inputs)]
+        for role, operand in roles:
+            yield from expect_space(role, operand, Space.UB)
+            yield from expect_alignment(role, operand, chip.vector.block_bytes.value)
+            if operand.order is not MemoryOrder.ND:
+                yield (
+                    f"{role} '{operand.buffer.name}' is laid out as {operand.order.value}; vector operations "
+                    f"work on row-major tiles: lay it out with tile(shape, dtype)"
+                )
+        yield from self._format_faults()
+        yield from self._parameter_faults()
+        shapes = list(self._shape_faults(chip))
+        yield from shapes
+        if not shapes and self.by_rows:
+            yield from self._pitch_faults(chip)
+
+    @property
+    def _formats(self) -> tuple[DType, DType]:
+        return (self.data[0] if self.data else self.destination).dtype, self.destination.dtype
+
+    def _format_faults(self) -> Iterator[str]:
+        operation, (source, destination) = self.operation, self._formats
+        for other in self.data[1:]:
+            if other.dtype != source:
+                yield (
+                    f"sources '{self.data[0].buffer.name}' and '{other.buffer.name}' are {source} and "
+                    f"{other.dtype}; cast one of them first"
+                )
+        if operation.pattern is Pattern.SELECT and self.inputs[0].dtype != uint8:
+            yield f"mask '{self.inputs[0].buffer.name}' is {self.inputs[0].dtype}; declare its tile as uint8"
+        if (source, destination) in operation.formats:
+            return
+        known = list(dict.fromkeys(pair[0].name for pair in operation.formats))
+        results = [pair[1].name for pair in operation.formats if pair[0] == source]
+        if results:
+            yield f"{source} sources give {' or '.join(results)}, not {destination}; change the destination"
+        elif source == bf16:
+            yield f"there is no bf16 form, only {', '.join(known)}; cast to fp32 first and back afterwards"
+        else:
+            yield f"there is no {source} form, only {', '.join(known)}; cast first"
+
+    def _parameter_faults(self) -> Iterator[str]:
+        if self.operation.scalar:
+            dtype = self.destination.dtype if self.operation.accumulates else self._formats[0]
+            yield from _scalar_faults(self.scalar, dtype, shift=self.name.startswith("shift"))
+        if self.name == "cast" and not isinstance(self.round_mode, RoundMode):
+            yield f"round mode {self.round_mode!r} is not a RoundMode; write RoundMode.CAST_RINT, for example"
+        if self.operation.pattern is Pattern.COMPARE and self.comparison is None:
+            yield "no comparison is given; write 'LT', for example"
+
+    def _shape_faults(self, chip: Chip) -> Iterator[str]:
+        pattern = self.operation.pattern
+        if pattern is Pattern.ROW_BLOCKS:
+            yield from self._row_block_faults(chip)
+        elif pattern is Pattern.WHOLE:
+            yield from self._whole_faults(chip)
+        elif pattern in (Pattern.BLOCK, Pattern.PAIR):
+            yield from self._group_faults(chip)
+        else:
+            yield from self._elementwise_faults(chip)
+
+    def _group_faults(self, chip: Chip) -> Iterator[str]:
+        source = self.inputs[0]
+        block = chip.vector.block_bytes.value // source.dtype.bytes
+        group = block if self.operation.pattern is Pattern.BLOCK else 2
+        expected = (*source.shape[:-1], source.columns // group)
+        if source.columns % group:
+            yield (
+                f"{_shown(source)} has {source.columns} columns, but {group} neighbours make one element; pad to "
+                f"{round_up(source.columns, group)} columns"
+            )
+        elif self.destination.shape != expected:
+            yield f"{_shown(source)} reduces to {list(expected)}, not to {_shown(self.destination)}"
+        yield from self._run_faults()
+
+    def _elementwise_faults(self, chip: Chip) -> Iterator[str]:
+        first = self.body
+        block = chip.vector.block_bytes.value // (self.inputs[-1] if self.inputs else first).dtype.bytes
+        for index, source in enumerate(self.data):
+            blocks = self.row_broadcast and index == 1 and first.shape[:-1] == source.shape[:-1]
+            if source.shape == first.shape or (blocks and len(first.shape) == 2 and source.columns == block):
+                continue
+            hint = f" or, for the second source, be ({first.rows}, {block})" if len(self.inputs) == 2 else ""
+            yield f"{_shown(source)} must have the shape of {_shown(first)}{hint}"
+        bits = {Pattern.COMPARE: self.destination, Pattern.SELECT: self.inputs[0] if self.inputs else None}
+        mask = bits.get(self.operation.pattern)
+        if mask is not None:
+            if mask.elements != math.ceil(first.elements / 8):
+                yield (
+                    f"mask {_shown(mask)} must hold one bit for each of the {first.elements} elements of "
+                    f"{_shown(first)}: {math.ceil(first.elements / 8)} uint8 elements"
+                )
+            yield from self._run_faults()
+        if self.mask is not None:
+            yield from self._mask_faults(chip)
+
+    def _mask_faults(self, chip: Chip) -> Iterator[str]:
+        assert self.mask is not None
+        first, last = self.mask
+        lanes = self.lanes(chip)
+        if len(self.destination.shape) != 2 or self.destination.columns > lanes:
+            yield (
+                f"with a mask, {_shown(self.destination)} must be (rows, columns) of at most {lanes} columns, "
+                f"one repeat a row; slice the columns"
+            )
+        elif not 0 <= first < last <= self.destination.columns:
+            yield (
+                f"mask ({first}, {last}) does not name columns of {_shown(self.destination)}; write (first, "
+                f"last + 1) within 0..{self.destination.columns}"
+            )
+
+    def _row_block_faults(self, chip: Chip) -> Iterator[str]:
+        source, block = self.inputs[0], chip.vector.block_bytes.value // self.destination.dtype.bytes
+        rows = _blocks_per_repeat(chip)
+        if len(source.shape) != 1 or self.destination.shape != (source.columns, block):
+            yield (
+                f"{_shown(source)} does not fill {_shown(self.destination)}; write (rows,) -> (rows, {block}), "
+                f"one block of {chip.vector.block_bytes.value} B for each element"
+            )
+        elif source.columns % rows:
+            yield (
+                f"{_shown(source)} has {source.columns} rows, but a repeat fills {rows} at once; pad to "
+                f"{round_up(source.columns, rows)} rows"
+            )
+
+    def _whole_faults(self, chip: Chip) -> Iterator[str]:
+        source, lanes = self.inputs[0], self.lanes(chip)
+        if len(source.shape) != 2 or self.destination.shape != source.shape[:1]:
+            shapes = f"{_shown(source)} does not reduce to {_shown(self.destination)}"
+            yield f"{shapes}; write (rows, columns) -> (rows,)"
+        elif source.columns > lanes:
+            yield (
+                f"{_shown(source)} has {source.columns} columns, but a repeat reduces at most {lanes}; fold "
+                f"the columns with max, min or add to {lanes} first"
+            )
+
+    def _run_faults(self) -> Iterator[str]:
+        for operand in (self.destination, *self.inputs):
+            if not operand.contiguous:
+                yield (
+                    f"{_shown(operand)} has gaps between its rows (they begin {operand.pitch} elements apart), "
+                    f"which this operation cannot step over; copy the window to a tile of its own first"
+                )
+
+    def _pitch_faults(self, chip: Chip) -> Iterator[str]:
+        block = chip.vector.block_bytes.value
+        for operand in (self.destination, *self.inputs):
+            pitch = operand.pitch * operand.dtype.bytes
+            if len(operand.shape) == 2 and operand.rows > 1 and pitch % block:
+                yield (
+                    f"'{operand.buffer.name}' has rows {pitch} B apart, which is not a multiple of {block} B; "
+                    f"pad the tile to {round_up(pitch, block) // operand.dtype.bytes} columns"
+                )
+
+    def _cost(self, chip: Chip) -> VectorRow | None:
+        rows = chip.vector.ops.get(self.operation.cost, {})
+        keys = self.operation.cost_keys(*self._formats)
+        return next((rows[key] for key in keys if key in rows), None)
+
+    def timing(self, chip: Chip) -> Run:
+        """Back-to-back cycles from the mskpp tables, time to the result from the isolated measurements.
+
+        Counter mode, for a run that does not end with a full repeat, costs extra (pto-isa cost model).
+        """
+        row = self._cost(chip)
+        assert row is not None, "check() refuses operations without a cost"
+        repeats = self.repeats(chip)
+        occupancy = _whole_cycles(row.first_cycles + row.further_cycles * (repeats - 1))
+        latency = max(_whole_cycles(row.latency_cycles + row.further_cycles * repeats), occupancy)
+        extra = 0
+        if len(self.body.shape) == 1 and self.body.elements % self.lanes(chip):
+            extra = chip.vector.count_mode_cycles.value
+        return Run(occupancy + extra, latency + extra, occupancy + extra)
+
+    def sources(self) -> tuple[Operand, ...]:
+        """The inputs, and the destination of an operation that accumulates."""
+        return (*self.inputs, self.destination) if self.operation.accumulates else self.inputs
+
+    def destinations(self) -> tuple[Operand, ...]:
+        """The destination, of which a mask leaves only some columns."""
+        return (self._written,)
+
+    @property
+    def _written(self) -> LocalTensor:
+        return self.destination if self.mask is None else self.destination[:, self.mask[0] : self.mask[1]]
+
+    def read(self, memory: Memory) -> NDArray[Any]:
+        """Compute the result from the sources as they are now."""
+        values = [memory.read(source) for source in self.inputs]
+        if self.row_broadcast:
+            columns = np.arange(self.destination.columns) % self.inputs[1].columns
+            values[1] = values[1][:, columns]
+        written = self._written
+        if self.operation.accumulates:
+            values.append(memory.read(written))
+        arguments = Arguments(written.shape, written.dtype, self.scalar, self.round_mode, self.comparison)
+        with np.errstate(all="ignore"):
+            return self.operation.compute(tuple(values), arguments)
+
+    def write(self, memory: Memory, result: NDArray[Any]) -> None:
+        """Store the result."""
+        memory.write(self._written, result)
+
+    def operands(self) -> str:
+        """Destination, sources, then scalar, modes and mask."""
+        parts: list[object] = [self.destination, *self.inputs]
+        parts += [] if self.scalar is None else [self.scalar]
+        parts += [choice.value for choice in (self.round_mode, self.comparison) if choice is not None]
+        parts += [] if self.mask is None else [f"mask {self.mask[0]}:{self.mask[1]}"]
+        return ", ".join(str(part) for part in parts)
+
+
+def _blocks_per_repeat(chip: Chip) -> int:
+    return chip.vector.repeat_bytes.value // chip.vector.block_bytes.value
+
+
+def _whole_cycles(cycles: float) -> int:
+    """Round up; the tables have one decimal, whose binary error must not become a cycle."""
+    return math.ceil(round(cycles, 6))
+
+
+def _shown(tensor: LocalTensor) -> str:
+    return f"'{tensor.buffer.name}' {list(tensor.shape)}"
+
+
+def _scalar_faults(scalar: object, dtype: DType, *, shift: bool) -> Iterator[str]:
+    if isinstance(scalar, bool) or not isinstance(scalar, int | float):
+        given = f"'{scalar.buffer.name}'" if isinstance(scalar, LocalTensor) else repr(scalar)
+        yield f"scalar {given} is not a number; write an int or a float"
+        return
+    if dtype.is_float:
+        with np.errstate(all="ignore"):
+            stored = cast(np.asarray(scalar, np.float64), dtype, RoundMode.CAST_RINT)
+        if math.isfinite(scalar) and not np.isfinite(stored.astype(np.float32)):
+            yield f"scalar {scalar!r} is above the largest {dtype} number; use a wider format"
+        return
+    limits = np.iinfo(dtype.numpy)
+    low, high = (0, dtype.bytes * 8 - 1) if shift else (int(limits.min), int(limits.max))
+    if scalar != scalar or scalar != int(scalar) or not low <= scalar <= high:
+        yield f"scalar {scalar!r} must be a whole number in {low}..{high} for {dtype}"
+
+
+def _overlap_faults(destination: LocalTensor, source: LocalTensor, repeats: int) -> Iterator[str]:
+    """Refuse a destination that would overwrite what a later repeat of the same instruction reads.
+
+    With the same start each repeat writes where it has read, if the destination does not advance faster.
+    """
+    if destination.space is not source.space or not _share_bytes(destination, source):
+        return
+    names = f"destination '{destination.buffer.name}' and source '{source.buffer.name}'"
+    distance = destination.address - source.address
+    if distance:
+        side = "behind" if distance > 0 else "before"
+        yield (
+            f"{names} overlap, the destination beginning {abs(distance)} B {side} the source; let both begin "
+            f"at the same element or use windows that share no byte"
+        )
+    elif repeats > 1 and _advance(destination) > _advance(source):
+        yield (
+            f"{names} begin at the same byte, but the destination advances faster ({_advance(destination)} B "
+            f"in all against {_advance(source)} B), so it overwrites what later repeats read; use another buffer"
+        )
+
+
+def _advance(tensor: LocalTensor) -> int:
+    elements = tensor.rows * tensor.pitch if len(tensor.shape) == 2 else tensor.elements
+    return elements * tensor.dtype.bytes
+
+
+def _share_bytes(one: LocalTensor, other: LocalTensor) -> bool:
+    """Whether two row-major views have a byte in common, looked at row by row."""
+    (begin, end), (other_begin, other_end) = one.span(), other.span()
+    if begin >= other_end or other_begin >= end:
+        return False
+    starts, size = _row_runs(one)
+    other_starts, other_size = _row_runs(other)
+    before = np.searchsorted(other_starts, starts + size) - 1
+    return bool(np.any((before >= 0) & (other_starts[before] + other_size > starts)))
+
+
+def _row_runs(tensor: LocalTensor) -> tuple[NDArray[np.int64], int]:
+    """First byte of each gap-free run of elements, ascending, and the bytes of a run."""
+    if tensor.contiguous:
+        return np.array([tensor.address]), tensor.elements * tensor.dtype.bytes
+    return (
+        tensor.address + np.arange(tensor.rows) * tensor.pitch * tensor.dtype.bytes,
+        tensor.columns * tensor.dtype.bytes,
+    )

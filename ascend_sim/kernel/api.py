@@ -1,0 +1,90 @@
+"""The functions a kernel calls to move data, multiply matrices and synchronise."""
+
+from __future__ import annotations
+
+import math
+
+from ascend_sim.errors import Diagnostic, KernelError
+from ascend_sim.isa.cube import Fixpipe, Mmad
+from ascend_sim.isa.data_movement import LoadData, LoadGm, StoreGm
+from ascend_sim.isa.operands import GlobalTensor, LocalTensor
+from ascend_sim.isa.source import user_line
+from ascend_sim.isa.sync import CrossCoreSetFlag, CrossCoreWaitFlag, PipeBarrier, SetFlag, WaitFlag
+from ascend_sim.isa.words import Pipe
+from ascend_sim.kernel.trace import current, emit
+
+
+def data_copy(
+    destination: LocalTensor | GlobalTensor, source: LocalTensor | GlobalTensor, *, atomic_add: bool = False
+) -> None:
+    """Copy GM -> L1 (to NZ fractals), GM -> UB, or UB -> GM; with *atomic_add*, add into GM (fp32, int32)."""
+    where = user_line()
+    if isinstance(destination, LocalTensor) and isinstance(source, GlobalTensor):
+        if atomic_add:
+            raise KernelError(Diagnostic("data_copy: atomic_add works on GM destinations only; drop it here", where.file, where.line))
+        emit(LoadGm(where=where, destination=destination, source=source))
+    elif isinstance(destination, GlobalTensor) and isinstance(source, LocalTensor):
+        emit(StoreGm(where=where, destination=destination, source=source, atomic=atomic_add))
+    else:
+        kinds = [type(operand).__name__ for operand in (destination, source)]
+        raise KernelError(
+            Diagnostic(
+                f"data_copy moves between a GlobalTensor and a LocalTensor, not {kinds[1]} -> {kinds[0]}; use load_data "
+                f"for L1 -> L0, fixpipe for L0C -> GM, copy for UB -> UB, and lay raw buffers out with tile(...)",
+                where.file,
+                where.line,
+            )
+        )
+
+
+def load_data(destination: LocalTensor, source: LocalTensor, *, transpose: bool = False) -> None:
+    """Load fractals L1 -> L0A or L0B, transposing a tile that lies the other way round."""
+    emit(LoadData(where=user_line(), destination=destination, source=source, transpose=transpose))
+
+
+def mmad(
+    destination: LocalTensor, left: LocalTensor, right: LocalTensor, *, init: bool, last: bool = False
+) -> None:
+    """C = A B when *init*, else C += A B; *last* marks the final one on a tile of a unit_flag buffer."""
+    tracer = current()
+    rows = tracer.chip.cube.fractal_rows.value
+    output = math.ceil(destination.rows / rows) * math.ceil(destination.columns / rows)
+    unit_flag = destination.buffer.unit_flag
+    tracer.emit(
+        Mmad(
+            where=user_line(), destination=destination, left=left, right=right, init=init,
+            unit_flag=unit_flag, last=last and unit_flag,
+            in_flight=output >= tracer.chip.cube.accumulate_fractals.value,
+        )
+    )
+
+
+def fixpipe(destination: GlobalTensor, source: LocalTensor, *, atomic_add: bool = False) -> None:
+    """Write an L0C tile to GM row by row, converting to the destination's format, optionally adding atomically."""
+    unit_flag = source.buffer.unit_flag
+    emit(Fixpipe(where=user_line(), destination=destination, source=source, atomic=atomic_add, unit_flag=unit_flag))
+
+
+def set_flag(source: Pipe, destination: Pipe, event_id: int) -> None:
+    """Raise an event for *destination* once all earlier work of *source* is visible."""
+    emit(SetFlag(where=user_line(), source=source, destination=destination, flag=event_id))
+
+
+def wait_flag(source: Pipe, destination: Pipe, event_id: int) -> None:
+    """Hold *destination* until *source* has raised the event, and lower it."""
+    emit(WaitFlag(where=user_line(), source=source, destination=destination, flag=event_id))
+
+
+def pipe_barrier(pipe: Pipe) -> None:
+    """Hold *pipe* (ALL: the whole core) until its earlier work is visible."""
+    emit(PipeBarrier(where=user_line(), target=pipe))
+
+
+def cross_core_set_flag(flag_id: int, pipe: Pipe, *, mode: int = 2) -> None:
+    """Tell the cores of *mode* that the earlier work of *pipe* is visible (mode 2: cube core <-> its vector cores)."""
+    emit(CrossCoreSetFlag(where=user_line(), flag=flag_id, mode=mode, on_pipe=pipe))
+
+
+def cross_core_wait_flag(flag_id: int, *, mode: int = 2) -> None:
+    """Hold this core until the cores of *mode* have set the flag once more."""
+    emit(CrossCoreWaitFlag(where=user_line(), flag=flag_id, mode=mode))

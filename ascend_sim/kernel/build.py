@@ -1,0 +1,194 @@
+"""From a kernel definition and its parameters to a Program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from ascend_sim.config import Chip
+from ascend_sim.errors import ArgumentError, Diagnostic, KernelError, ProgramError
+from ascend_sim.isa.operands import GlobalTensor, round_up
+from ascend_sim.isa.source import user_line
+from ascend_sim.isa.words import CoreKind, Space
+from ascend_sim.kernel.core import Core, capacity
+from ascend_sim.kernel.program import BufferUse, CoreId, Program, Stream, TensorDeclaration
+from ascend_sim.kernel.trace import Recipes, Tracer
+from ascend_sim.numerics import DType
+
+Cores = Literal["mix", "cube", "vector"]
+
+
+class Parameters(BaseModel):
+    """Base of a kernel's parameters: strict, frozen, unknown keys refused."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+class GlobalMemory:
+    """The tensors of a kernel in global memory; a declared tensor is an attribute under its name.
+
+    *blocks* is the number of blocks that will run, for workspaces with a part for each.
+    """
+
+    recipe_key = "gm"
+    """Tensors are declared before any stage is recorded, so a stage may use them freely."""
+
+    def __init__(self, alignment: int, blocks: int) -> None:
+        self.blocks = blocks
+        self._alignment = alignment
+        self._windows: dict[str, GlobalTensor] = {}
+        self.declarations: list[TensorDeclaration] = []
+        self.size = 0
+
+    def input(self, name: str, shape: tuple[int, ...], dtype: DType) -> GlobalTensor:
+        """Declare a tensor that the run fills with data."""
+        return self._declare("input", name, shape, dtype)
+
+    def output(self, name: str, shape: tuple[int, ...], dtype: DType) -> GlobalTensor:
+        """Declare a tensor that is compared with the reference."""
+        return self._declare("output", name, shape, dtype)
+
+    def workspace(self, name: str, shape: tuple[int, ...], dtype: DType) -> GlobalTensor:
+        """Declare scratch memory; it holds NaN (all bits set) at the start."""
+        return self._declare("workspace", name, shape, dtype)
+
+    def __getattr__(self, name: str) -> GlobalTensor:
+        try:
+            return self.__dict__["_windows"][name]  # type: ignore[no-any-return]
+        except KeyError:
+            known = ", ".join(self.__dict__.get("_windows", {})) or "none"
+            raise AttributeError(f"no tensor '{name}' was declared (declared: {known})") from None
+
+    def _declare(self, role: str, name: str, shape: tuple[int, ...], dtype: DType) -> GlobalTensor:
+        where = user_line()
+        if name in self._windows or len(shape) not in (1, 2) or any(extent < 1 for extent in shape):
+            message = f"tensor '{name}' {list(shape)} must have a name of its own and one or two positive extents"
+            raise KernelError(Diagnostic(message, where.file, where.line))
+        declaration = TensorDeclaration(name, role, tuple(shape), dtype, self.size)
+        self.declarations.append(declaration)
+        self.size = round_up(self.size + declaration.bytes, self._alignment)
+        self._windows[name] = GlobalTensor(name, dtype, tuple(shape), shape[-1], declaration.address)
+        return self._windows[name]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel: its function, what cores run it, its parameter model, its tensors and its operation count."""
+
+    function: Callable[[Core, GlobalMemory, Any], None]
+    name: str
+    file: str
+    cores: Cores
+    parameters: type[Parameters]
+    tensors: Callable[[GlobalMemory, Any], None]
+    flops: Callable[[Any], int]
+    auto_barrier: bool
+
+    @property
+    def summary(self) -> str:
+        """The first line of the kernel's docstring."""
+        return (self.function.__doc__ or "").strip().split("\n")[0]
+
+
+def kernel(
+    *,
+    cores: Cores,
+    parameters: type[Parameters],
+    tensors: Callable[[GlobalMemory, Any], None],
+    flops: Callable[[Any], int],
+    auto_barrier: bool = True,
+) -> Callable[[Callable[[Core, GlobalMemory, Any], None]], Kernel]:
+    """Declare the decorated function as a kernel.
+
+    It is called as function(core, gm, parameters) once for each core: *cores* is "vector", "cube" or "mix" (cube
+    cores with their vector cores). *tensors*(gm, parameters) declares what lies in global memory, *flops*
+    (parameters) counts the useful operations. With *auto_barrier* a dependent instruction on PIPE_V or PIPE_M gets
+    the pipe_barrier it needs; without, the kernel writes its own.
+    """
+
+    def decorate(function: Callable[[Core, GlobalMemory, Any], None]) -> Kernel:
+        file = function.__code__.co_filename
+        return Kernel(function, function.__name__, file, cores, parameters, tensors, flops, auto_barrier)
+
+    return decorate
+
+
+def block_count(definition: Kernel, chip: Chip, blocks: int | None) -> int:
+    """How many blocks run: all the chip has, or the *blocks* asked for. Raise an ArgumentError if it has fewer."""
+    groups = chip.dies.value * chip.cores.aic_per_die.value
+    most = groups * chip.cores.aiv_per_aic.value if definition.cores == "vector" else groups
+    if blocks is not None and not 1 <= blocks <= most:
+        raise ArgumentError(
+            f"launch.blocks = {blocks} is outside 1..{most}: {chip.name} has {most} blocks for a {definition.cores} kernel"
+        )
+    return most if blocks is None else blocks
+
+
+def build(definition: Kernel, parameters: Parameters, chip: Chip, blocks: int | None = None) -> Program:
+    """Trace the kernel for every core.
+
+    Raise a KernelError with everything the hardware would refuse, and a ProgramError if the kernel itself fails.
+    """
+    count = block_count(definition, chip, blocks)
+    gm = GlobalMemory(chip.l2.line_bytes.value, count)
+    recipes = Recipes()
+    streams: list[Stream] = []
+    uses: dict[tuple[CoreKind, Space], BufferUse] = {}
+    _guarded(definition, lambda: definition.tensors(gm, parameters))
+    for index in range(count):
+        for core_id in _cores_of(definition, chip, index):
+            tracer = Tracer(core_id, chip, recipes, definition.auto_barrier)
+            core = Core(tracer, index, count, chip.cores.aiv_per_aic.value if definition.cores == "mix" else 1)
+
+            def trace(core: Core = core, tracer: Tracer = tracer) -> None:
+                with tracer.active():
+                    definition.function(core, gm, parameters)
+                    core.finish()
+
+            _guarded(definition, trace, recipes)
+            streams.append(Stream(core_id, tuple(tracer.calls)))
+            for space, buffers in core.buffer_use().items():
+                named = tuple((buffer.name, buffer.size) for buffer in buffers)
+                if named:
+                    uses.setdefault((core.kind, space), BufferUse(core.kind, space.value, named, capacity(chip, space)))
+    recipes.raise_faults()
+    return Program(
+        definition.name, tuple(gm.declarations), tuple(streams), tuple(uses.values()),
+        definition.flops(parameters), gm.size,
+    )
+
+
+def _cores_of(definition: Kernel, chip: Chip, index: int) -> list[CoreId]:
+    per_group = chip.cores.aiv_per_aic.value
+    group, sub = divmod(index, per_group) if definition.cores == "vector" else (index, 0)
+    die, group = divmod(group, chip.cores.aic_per_die.value)
+    if definition.cores == "vector":
+        return [CoreId(die, group, CoreKind.AIV, sub)]
+    cube = [CoreId(die, group, CoreKind.AIC, 0)]
+    if definition.cores == "cube":
+        return cube
+    return cube + [CoreId(die, group, CoreKind.AIV, sub) for sub in range(per_group)]
+
+
+def _guarded(definition: Kernel, run: Callable[[], None], recipes: Recipes | None = None) -> None:
+    """Run user code; turn whatever it raises into a message that names its line."""
+    try:
+        run()
+    except (KernelError, ProgramError) as error:
+        if recipes is not None and isinstance(error, KernelError):
+            for diagnostic in error.diagnostics:
+                recipes.add(diagnostic)
+            recipes.raise_faults()
+        raise
+    except Exception as error:
+        line = None
+        trace = error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == definition.file:
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        message = f"kernel '{definition.name}' failed with {type(error).__name__}: {error}"
+        raise ProgramError(Diagnostic(message, definition.file, line)) from error

@@ -1,0 +1,214 @@
+"""The core that a kernel is written for: its buffers, its rings, its share of the work."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+
+from ascend_sim.config import Chip
+from ascend_sim.errors import Diagnostic, KernelError
+from ascend_sim.isa.operands import (
+    DEFAULT_ORDER,
+    Buffer,
+    GlobalTensor,
+    LocalTensor,
+    padded,
+    round_up,
+)
+from ascend_sim.isa.source import user_line
+from ascend_sim.isa.words import CoreKind, Pipe, Space
+from ascend_sim.kernel.program import Call, CoreId
+from ascend_sim.kernel.recipe import recipe_of
+from ascend_sim.kernel.ring import Ring
+from ascend_sim.kernel.trace import Tracer
+from ascend_sim.numerics import DType
+
+Arguments = ParamSpec("Arguments")
+Item = TypeVar("Item")
+Part = tuple[Space, int] | tuple[Space, tuple[int, ...] | int, DType]
+"""A buffer in a ring: (space, bytes), or (space, shape, format) for a tensor laid over it."""
+
+ALIGNMENT = {Space.L1: 32, Space.L0A: 512, Space.L0B: 512, Space.L0C: 64, Space.UB: 32}
+"""Start alignment of buffers in bytes (Ascend C, TPosition alignment of A2)."""
+
+
+def capacity(chip: Chip, space: Space) -> int:
+    """Bytes of *space* on one core of *chip*."""
+    buffers = chip.buffers
+    return {
+        Space.L1: buffers.l1_bytes, Space.L0A: buffers.l0a_bytes, Space.L0B: buffers.l0b_bytes,
+        Space.L0C: buffers.l0c_bytes, Space.UB: buffers.ub_bytes,
+    }[space].value
+
+
+class Core:
+    """One core while its kernel is traced.
+
+    *index* of *count* is the block the core belongs to (a cube core with its vector cores, or a single core in a
+    kernel for one kind); *sub* numbers the vector cores within the block, of which there are *subs*.
+    """
+
+    def __init__(self, tracer: Tracer, index: int, count: int, subs: int) -> None:
+        self.index = index
+        self.count = count
+        self.sub = tracer.core.sub
+        self.subs = subs
+        self.kind = tracer.core.kind
+        self._tracer = tracer
+        self._rings: list[Ring] = []
+        self._buffers: dict[Space, list[Buffer]] = defaultdict(list)
+        self._event_ids: dict[tuple[Pipe, Pipe], list[str]] = defaultdict(list)
+
+    @property
+    def recipe_key(self) -> tuple[int, int]:
+        """A stage that asks the core who it is cannot be shared with other cores."""
+        return self.index, self.sub
+
+    @property
+    def is_cube(self) -> bool:
+        """Whether this is a cube core (AIC)."""
+        return self.kind is CoreKind.AIC
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether this is a vector core (AIV)."""
+        return self.kind is CoreKind.AIV
+
+    def share(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Every *count*-th item, beginning with item *index*: the part of *items* that this block works on."""
+        return items[self.index :: self.count]
+
+    def buffer(self, name: str, space: Space, size: int, *, unit_flag: bool = False) -> Buffer:
+        """Reserve *size* bytes of *space*.
+
+        A buffer of the other kind of core is not reserved: it may be named in the kernel, but not used. Collect a
+        fault that names every buffer of the space if the capacity does not suffice.
+        """
+        where = user_line()
+        if space is Space.GM:
+            raise KernelError(Diagnostic(f"buffer '{name}': tensors in GM are declared by the kernel's tensors function", where.file, where.line))
+        used = self._buffers[space]
+        offset = round_up(used[-1].offset + used[-1].size, ALIGNMENT[space]) if used else 0
+        buffer = Buffer(name, space, offset, size, where, unit_flag)
+        if space.core is not self.kind:
+            return buffer
+        used.append(buffer)
+        limit = capacity(self._tracer.chip, space)
+        if offset + size > limit:
+            parts = ", ".join(f"{one.name} {one.size}" for one in used)
+            self._tracer.recipes.fault(
+                f"{space.value} overflows at buffer '{name}': it needs bytes {offset} to {offset + size}, the memory "
+                f"has {limit} B (in use: {parts}); make tiles smaller or rings shallower",
+                where,
+            )
+        return buffer
+
+    def tensor(self, name: str, space: Space, shape: tuple[int, ...] | int, dtype: DType) -> LocalTensor:
+        """Reserve a buffer and lay a tensor of *shape* and *dtype* over it."""
+        return self._part(name, (space, shape, dtype), False)
+
+    def ring(
+        self, name: str, *parts: Part, buffers: int = 2, fill: Pipe, drain: Pipe, unit_flag: bool = False
+    ) -> Ring:
+        """Reserve a ring of *buffers* slots between the pipes *fill* and *drain*; see `Ring`.
+
+        Collect a fault if the pair of pipes runs out of event ids.
+        """
+        where = user_line()
+        if buffers < 1 or not parts:
+            raise KernelError(Diagnostic(f"ring '{name}' needs at least one part and one buffer, got {len(parts)} and {buffers}", where.file, where.line))
+        names = [name if len(parts) == 1 else f"{name}.{part[0].value.lower()}" for part in parts]
+        slots = tuple(
+            tuple(self._part(f"{label}[{i}]", part, unit_flag) for label, part in zip(names, parts, strict=True))
+            for i in range(buffers)
+        )
+        usable = all(part[0].core is self.kind for part in parts)
+        ids = ((), ()) if unit_flag or not usable else (self._events(name, fill, drain, buffers), self._events(name, drain, fill, buffers))
+        ring = Ring(name, slots, fill, drain, *ids, usable)
+        ring.recipe = self._tracer.recipes.number((name, slots, fill, drain, *ids))
+        ring.open()
+        self._rings.append(ring)
+        return ring
+
+    def stage(self, kind: CoreKind) -> Callable[[Callable[Arguments, None]], Callable[Arguments, None]]:
+        """Decorate a function as a stage of the kernel on one kind of core; on the other kind it does nothing.
+
+        A stage is recorded once for each set of arguments and ring positions: windows of global tensors may differ
+        from call to call in their place only. It may use arguments, rings, buffers and constants of the kernel;
+        a list or other mutable object of the kernel is refused, since its changes would go unseen.
+        """
+
+        def decorate(body: Callable[Arguments, None]) -> Callable[Arguments, None]:
+            @wraps(body)
+            def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+                if kind is self.kind:
+                    self._run_stage(body, args, kwargs)
+
+            return run
+
+        return decorate
+
+    def _run_stage(self, body: Callable[..., None], args: Iterable[object], kwargs: dict[str, object]) -> None:
+        tracer = self._tracer
+        if tracer.in_stage:
+            body(*args, **kwargs)
+            return
+        tracer.flush()
+        windows: list[GlobalTensor] = []
+
+        def bind(value: object) -> object:
+            if not isinstance(value, GlobalTensor):
+                return value
+            windows.append(value)
+            return GlobalTensor(value.name, value.dtype, value.shape, value.pitch, 0, len(windows) - 1)
+
+        args = tuple(bind(value) for value in args)
+        kwargs = {name: bind(value) for name, value in kwargs.items()}
+        key = (self.kind, recipe_of(body), args, tuple(kwargs.items()), tuple(ring.position for ring in self._rings))
+        found = tracer.recipes.stages.get(key)
+        if found is None:
+            template = tracer.record_stage(body.__name__, lambda: body(*args, **kwargs))
+            found = tracer.recipes.stages[key] = template, tuple(ring.position for ring in self._rings)
+        template, positions = found
+        for ring, position in zip(self._rings, positions, strict=True):  # type: ignore[call-overload]
+            ring.position = position
+        tracer.calls.append(Call(template, tuple(window.offset for window in windows)))
+
+    def finish(self) -> None:
+        """Close the rings; collect a fault for every slot left in use."""
+        for ring in self._rings:
+            for fault in ring.close():
+                self._tracer.recipes.fault(fault.message, ring.where)
+        self._tracer.flush()
+
+    def buffer_use(self) -> dict[Space, list[Buffer]]:
+        """The buffers reserved on this core by memory space."""
+        return dict(self._buffers)
+
+    def _part(self, name: str, part: Part, unit_flag: bool) -> LocalTensor | Buffer:  # type: ignore[return]
+        if len(part) == 2:
+            return self.buffer(name, part[0], part[1], unit_flag=unit_flag)
+        space, shape, dtype = part
+        shape = (shape,) if isinstance(shape, int) else shape
+        order = DEFAULT_ORDER[space]
+        size = int(np.prod(padded(shape, dtype, order, space) if len(shape) == 2 else shape)) * dtype.bytes
+        return self.buffer(name, space, size, unit_flag=unit_flag).tile(shape, dtype)
+
+    def _events(self, ring: str, source: Pipe, destination: Pipe, count: int) -> tuple[int, ...]:
+        taken = self._event_ids[source, destination]
+        first = len(taken)
+        taken.extend([ring] * count)
+        limit = self._tracer.chip.sync.event_ids.value
+        if len(taken) > limit:
+            holders = ", ".join(f"{name} {taken.count(name)}" for name in dict.fromkeys(taken))
+            self._tracer.recipes.fault(
+                f"ring '{ring}' needs {count} event ids {source.value}->{destination.value}, {max(limit - first, 0)} of "
+                f"{limit} are left (in use: {holders}); put operands that travel together into one ring, or use "
+                f"fewer buffers",
+                user_line(),
+            )
+        return tuple(range(first, first + count))

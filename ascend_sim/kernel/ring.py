@@ -1,0 +1,155 @@
+"""A ring of buffers between two pipes, with its flags (Ascend C's TQue; ping-pong is a ring of two)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ascend_sim.errors import Diagnostic, KernelError
+from ascend_sim.isa.operands import Buffer, LocalTensor
+from ascend_sim.isa.source import user_line
+from ascend_sim.isa.sync import SetFlag, WaitFlag
+from ascend_sim.isa.words import Pipe
+from ascend_sim.kernel.trace import emit
+
+Slot = tuple[Buffer | LocalTensor, ...]
+
+
+class Ring:
+    """Buffers that a *fill* pipe writes and a *drain* pipe reads in turn.
+
+    Each slot is one tensor or raw buffer, or a tuple of several that travel together (a left and a right
+    operand). `fill` and `take` place the flags: a slot is filled after the drain pipe has given it back, and taken after it was filled.
+
+        with ring.fill() as tile:      # on the fill pipe
+            data_copy(tile, source)
+        with ring.take() as tile:      # on the drain pipe
+            load_data(operand, tile)
+
+    `alloc`, `enque`, `deque` and `free` are the four steps one by one, as in Ascend C, for a slot that is held
+    over several statements. A ring of *unit_flag* buffers (L0C) needs no flags: the hardware hands tiles over.
+    """
+
+    def __init__(
+        self, name: str, slots: tuple[Slot, ...], fill: Pipe, drain: Pipe,
+        filled_ids: tuple[int, ...], freed_ids: tuple[int, ...], usable: bool,
+    ) -> None:
+        self.name = name
+        self.fill_pipe = fill
+        self.drain_pipe = drain
+        self.where = user_line()
+        self.recipe = 0
+        self._slots = slots
+        self._filled_ids = filled_ids
+        self._freed_ids = freed_ids
+        self._usable = usable
+        self._counts = [0, 0, 0, 0]  # alloc, enque, deque, free
+
+    @property
+    def depth(self) -> int:
+        """Number of slots."""
+        return len(self._slots)
+
+    @property
+    def position(self) -> tuple[int, ...]:
+        """Where the ring stands: equal positions lead to equal instructions."""
+        allocated, queued, dequeued, freed = self._counts
+        return freed % self.depth, allocated - freed, queued - freed, dequeued - freed
+
+    @position.setter
+    def position(self, position: tuple[int, ...]) -> None:
+        base, *ahead = position
+        self._counts = [base + ahead[0], base + ahead[1], base + ahead[2], base]
+
+    def alloc(self) -> Any:
+        """Wait on the fill pipe until the next slot is free, and return it."""
+        allocated, _, _, freed = self._counts
+        if allocated - freed >= self.depth:
+            raise self._misuse(
+                f"alloc of a slot number {allocated - freed + 1} while {self.depth} of {self.depth} are in use; "
+                f"take and free one first, or give the ring more buffers"
+            )
+        index = allocated % self.depth
+        self._step(0)
+        if self._freed_ids:
+            emit(WaitFlag(where=user_line(), source=self.drain_pipe, destination=self.fill_pipe, flag=self._freed_ids[index]))
+        return self._slot(index)
+
+    def enque(self, turn: int | None = None) -> None:
+        """Tell the drain pipe that the oldest allocated slot (or that of *turn*) is filled."""
+        allocated, queued, _, _ = self._counts
+        if queued >= allocated:
+            raise self._misuse("enque without an allocated slot; call alloc (or fill) first")
+        self._step(1)
+        if self._filled_ids:
+            flag = self._filled_ids[(queued if turn is None else turn) % self.depth]
+            emit(SetFlag(where=user_line(), source=self.fill_pipe, destination=self.drain_pipe, flag=flag))
+
+    def deque(self) -> Any:
+        """Wait on the drain pipe until the oldest filled slot is there, and return it."""
+        _, queued, dequeued, _ = self._counts
+        if dequeued >= queued:
+            raise self._misuse("take of a slot that nobody has filled before it in program order; fill the ring first")
+        index = dequeued % self.depth
+        self._step(2)
+        if self._filled_ids:
+            emit(WaitFlag(where=user_line(), source=self.fill_pipe, destination=self.drain_pipe, flag=self._filled_ids[index]))
+        return self._slot(index)
+
+    def free(self, turn: int | None = None) -> None:
+        """Give the oldest taken slot (or that of *turn*) back to the fill pipe."""
+        _, _, dequeued, freed = self._counts
+        if freed >= dequeued:
+            raise self._misuse("free without a taken slot; call deque (or take) first")
+        self._step(3)
+        if self._freed_ids:
+            flag = self._freed_ids[(freed if turn is None else turn) % self.depth]
+            emit(SetFlag(where=user_line(), source=self.drain_pipe, destination=self.fill_pipe, flag=flag))
+
+    @contextmanager
+    def fill(self) -> Iterator[Any]:
+        """The next free slot, for the fill pipe to write."""
+        turn = self._counts[0]
+        yield self.alloc()
+        self.enque(turn)
+
+    @contextmanager
+    def take(self) -> Iterator[Any]:
+        """The oldest filled slot, for the drain pipe to read."""
+        turn = self._counts[2]
+        yield self.deque()
+        self.free(turn)
+
+    def open(self) -> None:
+        """Give every slot to the fill pipe, as Ascend C does when a queue is initialised."""
+        for flag in self._freed_ids if self._usable else ():
+            emit(SetFlag(where=self.where, source=self.drain_pipe, destination=self.fill_pipe, flag=flag))
+
+    def close(self) -> Iterator[Diagnostic]:
+        """Collect the flags of free slots at the end of the kernel; yield a fault for each slot left in use."""
+        allocated, queued, dequeued, freed = self._counts
+        for count, state, remedy in (
+            (allocated - queued, "allocated but never filled", "enque"),
+            (queued - dequeued, "filled but never taken", "take"),
+            (dequeued - freed, "taken but never freed", "free"),
+        ):
+            if count:
+                message = f"ring '{self.name}': {count} slot(s) {state} at the end of the kernel; {remedy} them"
+                yield Diagnostic(message, self.where.file, self.where.line)
+        if self._usable and allocated == freed:
+            for flag in self._freed_ids:
+                emit(WaitFlag(where=self.where, source=self.drain_pipe, destination=self.fill_pipe, flag=flag))
+
+    def _step(self, which: int) -> None:
+        if not self._usable:
+            raise self._misuse("it belongs to the other kind of core; use it in a stage of that kind")
+        self._counts[which] += 1
+
+    def _slot(self, index: int) -> Any:
+        slot = self._slots[index]
+        return slot[0] if len(slot) == 1 else slot
+
+    def _misuse(self, message: str) -> KernelError:
+        where = user_line()
+        return KernelError(Diagnostic(f"ring '{self.name}': {message}", where.file, where.line))

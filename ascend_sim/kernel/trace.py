@@ -1,0 +1,191 @@
+"""Recording what a kernel does on one core.
+
+A kernel is plain Python; running it once per core with a recording `Core` gives the instruction streams. A
+*stage* is a function that is recorded once for each distinct set of arguments and ring positions and replayed
+as a call with other addresses, so that a long kernel is traced in the time of a short one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING
+
+from ascend_sim.config import Chip
+from ascend_sim.errors import Diagnostic, KernelError
+from ascend_sim.isa.instruction import Instruction
+from ascend_sim.isa.operands import GlobalTensor, LocalTensor
+from ascend_sim.isa.source import SourceLine, user_line
+from ascend_sim.isa.sync import PipeBarrier
+from ascend_sim.isa.words import Pipe
+from ascend_sim.kernel.program import Call, CoreId, Template
+
+if TYPE_CHECKING:
+    from ascend_sim.kernel.core import Core
+
+MAX_DIAGNOSTICS = 20
+"""A kernel with this many faults is not traced any further."""
+
+_current: ContextVar[Tracer] = ContextVar("tracer")
+
+
+class Recipes:
+    """What the cores of one program share while they are traced: templates by key, and the faults found."""
+
+    def __init__(self) -> None:
+        self.stages: dict[object, tuple[Template, object]] = {}
+        self._inline: dict[tuple[Instruction, ...], Template] = {}
+        self._faults: dict[Diagnostic, None] = {}
+        self._numbers: dict[object, int] = {}
+
+    def number(self, value: object) -> int:
+        """A small number that stands for *value*: equal values have equal numbers."""
+        return self._numbers.setdefault(value, len(self._numbers) + 1)
+
+    def fault(self, message: str, where: SourceLine) -> None:
+        """Keep a fault; the same one on another core counts once."""
+        self.add(Diagnostic(message, where.file, where.line))
+
+    def add(self, fault: Diagnostic) -> None:
+        """Keep a fault that is already placed."""
+        self._faults[fault] = None
+        if len(self._faults) >= MAX_DIAGNOSTICS:
+            self.raise_faults()
+
+    def raise_faults(self) -> None:
+        """Raise a KernelError with everything found so far, if anything was."""
+        if self._faults:
+            raise KernelError(list(self._faults))
+
+    def intern(self, name: str, instructions: tuple[Instruction, ...]) -> Template:
+        """The one template with these *instructions*."""
+        template = self._inline.get(instructions)
+        if template is None:
+            template = self._inline[instructions] = Template(name, instructions)
+        return template
+
+
+@dataclass
+class _Pending:
+    """Vector and cube results that are not yet visible to a later instruction of the same pipe."""
+
+    written: list[LocalTensor] = field(default_factory=list)
+
+    def touched_by(self, instruction: Instruction) -> bool:
+        for operand in (*instruction.sources(), *instruction.destinations()):
+            if isinstance(operand, LocalTensor) and any(operand.overlaps(other) for other in self.written):
+                return True
+        return False
+
+
+class Tracer:
+    """Records one core. *auto_barrier* places `pipe_barrier` between dependent instructions of PIPE_V and PIPE_M."""
+
+    def __init__(self, core: CoreId, chip: Chip, recipes: Recipes, auto_barrier: bool) -> None:
+        self.core = core
+        self.chip = chip
+        self.recipes = recipes
+        self.calls: list[Call] = []
+        self.in_stage = False
+        self._auto_barrier = auto_barrier
+        self._pending = {Pipe.V: _Pending(), Pipe.M: _Pending()}
+        self._recorded: list[Instruction] = []
+        self._bases: list[int] = []
+
+    def emit(self, instruction: Instruction) -> None:
+        """Check and record *instruction*; faults are collected."""
+        if self.core.kind not in instruction.cores:
+            kinds = " or ".join(sorted(kind.value for kind in instruction.cores)) or "no"
+            self.recipes.fault(
+                f"{instruction.mnemonic} ({instruction.operands()}) belongs to {kinds} cores, this is an "
+                f"{self.core.kind.value} core; write it in a stage of the right kind",
+                instruction.where,
+            )
+            return
+        faults = list(instruction.check(self.chip))
+        for message in faults:
+            self.recipes.fault(f"{instruction.mnemonic}: {message}", instruction.where)
+        if faults:
+            return
+        if self._auto_barrier:
+            self._order(instruction)
+        self._recorded.append(instruction if self.in_stage else self._bind(instruction))
+
+    def _order(self, instruction: Instruction) -> None:
+        """Put a barrier before an instruction that needs a result its own pipe has not made visible."""
+        pending = self._pending.get(instruction.pipe)
+        if pending is None:
+            return
+        if pending.touched_by(instruction):
+            self._recorded.append(PipeBarrier(where=instruction.where, target=instruction.pipe))
+            pending.written.clear()
+        if isinstance(instruction, PipeBarrier):
+            pending.written.clear()
+        elif not getattr(instruction, "in_flight", False):
+            pending.written.extend(d for d in instruction.destinations() if isinstance(d, LocalTensor))
+
+    def _bind(self, instruction: Instruction) -> Instruction:
+        """Turn absolute windows of *instruction* into parameters of the inline template being recorded."""
+        changes: dict[str, GlobalTensor] = {}
+        for entry in fields(instruction):
+            value = getattr(instruction, entry.name)
+            if isinstance(value, GlobalTensor):
+                changes[entry.name] = replace(value, parameter=len(self._bases), offset=0)
+                self._bases.append(value.offset)
+        return replace(instruction, **changes) if changes else instruction  # type: ignore[arg-type]
+
+    def _settle(self) -> None:
+        """Make pending results visible: what follows was recorded without knowing of them."""
+        for pipe, pending in self._pending.items():
+            if pending.written:
+                self._recorded.append(PipeBarrier(where=self._recorded[-1].where, target=pipe))
+                pending.written.clear()
+
+    def flush(self) -> None:
+        """Close the run of instructions recorded outside of stages."""
+        if self._recorded:
+            self._settle()
+            template = self.recipes.intern("inline", tuple(self._recorded))
+            self.calls.append(Call(template, tuple(self._bases)))
+        self._recorded, self._bases = [], []
+
+    def record_stage(self, name: str, body: Callable[[], None]) -> Template:
+        """Run *body* and return what it emitted as a template."""
+        self.in_stage = True
+        try:
+            body()
+            self._settle()
+            return Template(name, tuple(self._recorded))
+        finally:
+            self.in_stage = False
+            self._recorded = []
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Make this the tracer that DSL functions emit to."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+
+def current() -> Tracer:
+    """The active tracer; raise a KernelError outside of a kernel."""
+    tracer = _current.get(None)
+    if tracer is None:
+        where = user_line()
+        raise KernelError(
+            Diagnostic("instructions can be issued only while a kernel is traced; call this from a kernel", where.file, where.line)
+        )
+    return tracer
+
+
+def emit(instruction: Instruction) -> None:
+    """Record *instruction* on the core being traced."""
+    current().emit(instruction)
+
+
+__all__ = ["Core", "Recipes", "Tracer", "current", "emit"]

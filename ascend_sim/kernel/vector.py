@@ -1,0 +1,392 @@
+"""The vector functions a kernel calls, with the names of Ascend C in snake case.
+
+Destinations come first. Operands are tensors in UB of one shape, of one or two dimensions, unless a function says
+otherwise; every function splits them into hardware instructions and issues these:
+
+- Operands without gaps are taken as runs of elements, up to 255 repeats of 256 B an instruction.
+- Windows of wider tiles are worked on in chunks of as many columns as a repeat holds, one row a repeat.
+
+The second source of an operation on two may hold one 32 B block a row, as `brcb` makes it, while the other
+operands are (rows, columns): the block is applied along the row.
+
+All functions raise a KernelError with the user's line for operands that do not fit together.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from ascend_sim.config import Chip
+from ascend_sim.errors import Diagnostic, KernelError
+from ascend_sim.isa.operands import Buffer, GlobalTensor, LocalTensor
+from ascend_sim.isa.source import SourceLine, user_line
+from ascend_sim.isa.vector import VectorInstruction
+from ascend_sim.isa.vector_ops import Comparison, Pattern
+from ascend_sim.kernel.trace import current, emit
+from ascend_sim.numerics import RoundMode, uint8
+
+__all__ = [
+    "Comparison",
+    "abs",
+    "add",
+    "adds",
+    "and_",
+    "axpy",
+    "block_reduce_max",
+    "block_reduce_min",
+    "block_reduce_sum",
+    "brcb",
+    "cast",
+    "compare",
+    "compare_scalar",
+    "copy",
+    "div",
+    "duplicate",
+    "exp",
+    "leaky_relu",
+    "ln",
+    "max",
+    "maxs",
+    "min",
+    "mins",
+    "mul",
+    "mul_add_dst",
+    "muls",
+    "not_",
+    "or_",
+    "pair_reduce_sum",
+    "reciprocal",
+    "relu",
+    "rsqrt",
+    "select",
+    "shift_left",
+    "shift_right",
+    "sqrt",
+    "sub",
+    "whole_reduce_max",
+    "whole_reduce_min",
+    "whole_reduce_sum",
+]
+
+Scalar = float | int
+
+
+def add(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+    """dst = src0 + src1."""
+    _issue("add", dst, src0, src1)
+
+
+def sub(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+    """dst = src0 - src1."""
+    _issue("sub", dst, src0, src1)
+
+
+def mul(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+    """dst = src0 * src1."""
+    _issue("mul", dst, src0, src1)
+
+
+def div(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+    """dst = src0 / src1."""
+    _issue("div", dst, src0, src1)
+
+
+def max(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+    """dst = the larger of src0 and src1."""
+    _issue("max", dst, src0, src1)
+
+
+def min(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+    """dst = the smaller of src0 and src1."""
+    _issue("min", dst, src0, src1)
+
+
+def and_(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+    """dst = src0 & src1, bit by bit, on 16-bit integers."""
+    _issue("and", dst, src0, src1)
+
+
+def or_(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+    """dst = src0 | src1, bit by bit, on 16-bit integers."""
+    _issue("or", dst, src0, src1)
+
+
+def not_(dst: LocalTensor, src: LocalTensor) -> None:
+    """dst = ~src, bit by bit, on 16-bit integers."""
+    _issue("not", dst, src)
+
+
+def mul_add_dst(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+    """dst = src0 * src1 + dst; fp16 sources may be summed in fp32."""
+    _issue("mul_add_dst", dst, src0, src1)
+
+
+def axpy(dst: LocalTensor, src: LocalTensor, scalar: Scalar) -> None:
+    """dst = scalar * src + dst; an fp16 source may be summed in fp32."""
+    _issue("axpy", dst, src, scalar=scalar)
+
+
+def adds(dst: LocalTensor, src: LocalTensor, scalar: Scalar) -> None:
+    """dst = src + scalar."""
+    _issue("adds", dst, src, scalar=scalar)
+
+
+def muls(dst: LocalTensor, src: LocalTensor, scalar: Scalar) -> None:
+    """dst = src * scalar."""
+    _issue("muls", dst, src, scalar=scalar)
+
+
+def maxs(dst: LocalTensor, src: LocalTensor, scalar: Scalar) -> None:
+    """dst = the larger of src and scalar."""
+    _issue("maxs", dst, src, scalar=scalar)
+
+
+def mins(dst: LocalTensor, src: LocalTensor, scalar: Scalar) -> None:
+    """dst = the smaller of src and scalar."""
+    _issue("mins", dst, src, scalar=scalar)
+
+
+def leaky_relu(dst: LocalTensor, src: LocalTensor, scalar: Scalar) -> None:
+    """dst = src where src >= 0, else src * scalar."""
+    _issue("leaky_relu", dst, src, scalar=scalar)
+
+
+def shift_left(dst: LocalTensor, src: LocalTensor, scalar: int) -> None:
+    """dst = src << scalar, on integers."""
+    _issue("shift_left", dst, src, scalar=scalar)
+
+
+def shift_right(dst: LocalTensor, src: LocalTensor, scalar: int) -> None:
+    """dst = src >> scalar, keeping the sign of signed integers."""
+    _issue("shift_right", dst, src, scalar=scalar)
+
+
+def exp(dst: LocalTensor, src: LocalTensor) -> None:
+    """dst = e to the power of src."""
+    _issue("exp", dst, src)
+
+
+def ln(dst: LocalTensor, src: LocalTensor) -> None:
+    """dst = natural logarithm of src."""
+    _issue("ln", dst, src)
+
+
+def sqrt(dst: LocalTensor, src: LocalTensor) -> None:
+    """dst = square root of src."""
+    _issue("sqrt", dst, src)
+
+
+def rsqrt(dst: LocalTensor, src: LocalTensor) -> None:
+    """dst = 1 / square root of src."""
+    _issue("rsqrt", dst, src)
+
+
+def reciprocal(dst: LocalTensor, src: LocalTensor) -> None:
+    """dst = 1 / src."""
+    _issue("reciprocal", dst, src)
+
+
+def abs(dst: LocalTensor, src: LocalTensor) -> None:
+    """dst = magnitude of src."""
+    _issue("abs", dst, src)
+
+
+def relu(dst: LocalTensor, src: LocalTensor) -> None:
+    """dst = the larger of src and 0."""
+    _issue("relu", dst, src)
+
+
+def copy(dst: LocalTensor, src: LocalTensor) -> None:
+    """dst = src, UB to UB, on formats of 2 or 4 bytes."""
+    _issue("copy", dst, src)
+
+
+def duplicate(dst: LocalTensor, value: Scalar, mask: tuple[int, int] | None = None) -> None:
+    """Fill dst with *value*.
+
+    With *mask* (first, last + 1) fill only these columns of a dst (rows, columns) of at most one repeat a row, so
+    that columns which do not begin on a 32 B block can be filled.
+    """
+    _issue("duplicate", dst, scalar=value, mask=mask)
+
+
+def cast(dst: LocalTensor, src: LocalTensor, round_mode: RoundMode) -> None:
+    """dst = src in the format of dst; fp32 to fp32 rounds to whole numbers."""
+    _issue("cast", dst, src, round_mode=round_mode)
+
+
+def compare(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, mode: Comparison | str) -> None:
+    """Set the bits of dst (uint8, an eighth of the elements) where src0 < src1, for *mode* "LT", and so on."""
+    _issue("compare", dst, src0, src1, comparison=mode)
+
+
+def compare_scalar(dst: LocalTensor, src: LocalTensor, scalar: Scalar, mode: Comparison | str) -> None:
+    """Set the bits of dst (uint8, an eighth of the elements) where src < scalar, for *mode* "LT", and so on."""
+    _issue("compare_scalar", dst, src, scalar=scalar, comparison=mode)
+
+
+def select(dst: LocalTensor, mask: LocalTensor, src0: LocalTensor, src1: LocalTensor | Scalar) -> None:
+    """dst = src0 where the bit of *mask* (uint8, as `compare` makes it) is set, else src1 (tensor or scalar)."""
+    if isinstance(src1, LocalTensor):
+        _issue("select", dst, mask, src0, src1)
+    else:
+        _issue("select_scalar", dst, mask, src0, scalar=src1)
+
+
+def brcb(dst: LocalTensor, src: LocalTensor) -> None:
+    """Fill each row of dst (rows, 32 B worth of columns) with one element of src (rows,); 8 rows a repeat."""
+    _issue("brcb", dst, src)
+
+
+def whole_reduce_max(dst: LocalTensor, src: LocalTensor) -> None:
+    """dst (rows,) = the largest of each row of src (rows, columns), of at most one repeat a row."""
+    _issue("whole_reduce_max", dst, src)
+
+
+def whole_reduce_min(dst: LocalTensor, src: LocalTensor) -> None:
+    """dst (rows,) = the smallest of each row of src (rows, columns), of at most one repeat a row."""
+    _issue("whole_reduce_min", dst, src)
+
+
+def whole_reduce_sum(dst: LocalTensor, src: LocalTensor) -> None:
+    """dst (rows,) = the sum of each row of src (rows, columns), of at most one repeat a row."""
+    _issue("whole_reduce_sum", dst, src)
+
+
+def block_reduce_max(dst: LocalTensor, src: LocalTensor) -> None:
+    """dst = the largest of each 32 B block of src; the last dimension shrinks by the elements of a block."""
+    _issue("block_reduce_max", dst, src)
+
+
+def block_reduce_min(dst: LocalTensor, src: LocalTensor) -> None:
+    """dst = the smallest of each 32 B block of src; the last dimension shrinks by the elements of a block."""
+    _issue("block_reduce_min", dst, src)
+
+
+def block_reduce_sum(dst: LocalTensor, src: LocalTensor) -> None:
+    """dst = the sum of each 32 B block of src; the last dimension shrinks by the elements of a block."""
+    _issue("block_reduce_sum", dst, src)
+
+
+def pair_reduce_sum(dst: LocalTensor, src: LocalTensor) -> None:
+    """dst = the sums of neighbours (0 and 1, 2 and 3, ...) of src; the last dimension is halved."""
+    _issue("pair_reduce_sum", dst, src)
+
+
+def _issue(
+    name: str,
+    dst: LocalTensor,
+    *inputs: LocalTensor,
+    scalar: Scalar | None = None,
+    round_mode: RoundMode | None = None,
+    comparison: Comparison | str | None = None,
+    mask: tuple[int, int] | None = None,
+) -> None:
+    where = user_line()
+    faults = [
+        f"operand {_named(operand)} is not a tensor in UB; lay a buffer out with tile(shape, dtype), fetch what is in "
+        f"GM with data_copy, and write numbers with the function for scalars"
+        for operand in (dst, *inputs)
+        if not isinstance(operand, LocalTensor)
+    ]
+    known = [member.value for member in Comparison]
+    if isinstance(comparison, str):
+        if comparison not in known:
+            faults.append(f"comparison {comparison!r} does not exist; write one of {', '.join(known)}")
+        else:
+            comparison = Comparison(comparison)
+    if faults or isinstance(comparison, str):
+        raise _refuse(name, faults, where)
+    chip = current().chip
+    whole = VectorInstruction(
+        where=where,
+        name=name,
+        destination=dst,
+        inputs=inputs,
+        scalar=scalar.item() if isinstance(scalar, np.generic) else scalar,
+        round_mode=round_mode,
+        comparison=comparison,
+        mask=mask,
+    )
+    faults = list(whole.operand_faults(chip))
+    if faults:
+        raise _refuse(name, faults, where)
+    for part in split(whole, chip):
+        emit(part)
+
+
+def _named(operand: object) -> str:
+    if isinstance(operand, Buffer | GlobalTensor):
+        return f"'{operand.name}'"
+    return repr(operand)
+
+
+def _refuse(name: str, faults: list[str], where: SourceLine) -> KernelError:
+    return KernelError([Diagnostic(f"{name}: {fault}", where.file, where.line) for fault in faults])
+
+
+def split(whole: VectorInstruction, chip: Chip) -> Iterator[VectorInstruction]:
+    """Yield the hardware instructions of *chip* that together do what *whole* says, in order of address."""
+    if not whole.by_rows:
+        yield from _split_runs(whole, chip)
+        return
+    lanes, body = whole.lanes(chip), whole.body
+    rows_per_repeat = body.rows // whole.repeats(chip)
+    runs = [operand for operand in (whole.destination, *whole.inputs) if len(operand.shape) == 1]
+    sizes = [rows_per_repeat * run.dtype.bytes for run in runs]
+    step = rows_per_repeat * _repeats_of_one(chip, whole.repeats(chip), sizes)
+    for row in range(0, body.rows, step):
+        rows = slice(row, builtins.min(row + step, body.rows))
+        for column in range(0, body.columns, lanes):
+            yield _window(whole, rows, slice(column, builtins.min(column + lanes, body.columns)))
+
+
+def _window(whole: VectorInstruction, rows: slice, columns: slice) -> VectorInstruction:
+    """*whole* on some rows, and on some columns of the operands that are as wide as its body."""
+
+    def window(operand: LocalTensor) -> LocalTensor:
+        if len(operand.shape) == 1 or operand.columns != whole.body.columns:
+            return operand[rows]
+        return operand[rows, columns]
+
+    return replace(whole, destination=window(whole.destination), inputs=tuple(map(window, whole.inputs)))
+
+
+def _split_runs(whole: VectorInstruction, chip: Chip) -> Iterator[VectorInstruction]:
+    operands = (whole.destination, *whole.inputs)
+    lanes, total = whole.lanes(chip), whole.body.elements
+    # How many elements of the body belong to one element of each operand: 8 for a mask, a group for a reduction.
+    bits = whole.operation.pattern in (Pattern.COMPARE, Pattern.SELECT)
+    shares = [8 if bits and operand.dtype == uint8 else total // operand.elements for operand in operands]
+    sizes = [lanes // share * operand.dtype.bytes for share, operand in zip(shares, operands, strict=True)]
+    step = lanes * _repeats_of_one(chip, math.ceil(total / lanes), sizes)
+    for begin in range(0, total, step):
+        end = builtins.min(begin + step, total)
+        destination, *inputs = (
+            _run(operand, begin // share, math.ceil(end / share))
+            for operand, share in zip(operands, shares, strict=True)
+        )
+        yield replace(whole, destination=destination, inputs=tuple(inputs))
+
+
+def _run(tensor: LocalTensor, begin: int, end: int) -> LocalTensor:
+    """Elements *begin* to *end* of a tensor without gaps, as a vector."""
+    if len(tensor.shape) == 2:
+        (row, column), pitch = tensor.origin, tensor.pitch
+        tile, origin = (math.prod(tensor.tile),), (row * pitch + column,)
+        tensor = replace(tensor, tile=tile, origin=origin, shape=(tensor.elements,))
+    return tensor[begin:end]
+
+
+def _repeats_of_one(chip: Chip, wanted: int, bytes_per_repeat: list[int]) -> int:
+    """Repeats of one instruction, such that the next one begins on a block in every operand without gaps."""
+    limit, block = chip.vector.max_repeats.value, chip.vector.block_bytes.value
+    if wanted <= limit:
+        return wanted
+    multiple = math.lcm(*(block // math.gcd(block, size) for size in bytes_per_repeat))
+    return limit // multiple * multiple

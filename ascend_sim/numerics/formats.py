@@ -1,0 +1,45 @@
+"""Number formats of the chip, one frozen instance each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+
+@dataclass(frozen=True)
+class DType:
+    """A number format: its *name* in the field's spelling, its NumPy representation and its size in bytes."""
+
+    name: str
+    numpy: np.dtype[Any] = field(compare=False, repr=False)
+
+    @property
+    def bytes(self) -> int:
+        """Size of one element in bytes."""
+        return int(self.numpy.itemsize)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the format holds an exponent (fp32, fp16, bf16)."""
+        return self.name in ("fp32", "fp16", "bf16")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+fp32 = DType("fp32", np.dtype(np.float32))
+fp16 = DType("fp16", np.dtype(np.float16))
+bf16 = DType("bf16", np.dtype(ml_dtypes.bfloat16))
+int32 = DType("int32", np.dtype(np.int32))
+int16 = DType("int16", np.dtype(np.int16))
+int8 = DType("int8", np.dtype(np.int8))
+uint32 = DType("uint32", np.dtype(np.uint32))
+uint16 = DType("uint16", np.dtype(np.uint16))
+uint8 = DType("uint8", np.dtype(np.uint8))
+
+DTYPES: dict[str, DType] = {
+    dtype.name: dtype for dtype in (fp32, fp16, bf16, int32, int16, int8, uint32, uint16, uint8)
+}
