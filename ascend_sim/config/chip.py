@@ -126,9 +126,13 @@ class Sync(Strict):
 
 
 class Launch(Strict):
-    """Time that every kernel pays on the device before its first instruction."""
+    """Time that every kernel pays on the device before its first instruction.
+
+    The blocks of a die do not begin in the same cycle: each begins skew_cycles after the one before it.
+    """
 
     seconds: Figure[Annotated[float, Field(ge=0)]]
+    skew_cycles: Figure[Cycles]
 
 
 class VectorRow(Strict):

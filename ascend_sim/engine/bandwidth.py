@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import simpy
 
@@ -22,12 +23,11 @@ Shares = tuple[int, ...]
 """How much of each resource one byte of a move takes, in units of 1/SCALE."""
 
 
-@dataclass(order=True)
-class _Flow:
+class _Flow(NamedTuple):
     finish: int
     sequence: int
-    weight: int = field(compare=False)
-    done: Callable[[int], None] = field(compare=False)
+    weight: int
+    done: Callable[[int], None]
 
 
 @dataclass(eq=False)
@@ -53,9 +53,10 @@ class SharedBandwidth:
         self._env = env
         self._capacities = capacities
         self._groups: dict[tuple[int, Shares, bool], _Group] = {}
+        self._in_order: list[_Group] = []
         self._time = 0
         self._sequence = 0
-        self._generation = 0
+        self._next: simpy.Event | None = None
 
     def start(
         self, size: int, limit: int, shares: Shares, weight: int, done: Callable[[int], None], reserved: bool = False
@@ -68,7 +69,8 @@ class SharedBandwidth:
         key = limit, shares, reserved
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = _Group(limit, shares, reserved)
+            group = self._groups[key] = _Group(*key)
+            self._in_order = [self._groups[known] for known in sorted(self._groups)]
         self._sequence += 1
         heapq.heappush(group.flows, _Flow(group.served + size * SCALE, self._sequence, weight, done))
         group.weight += weight
@@ -85,19 +87,18 @@ class SharedBandwidth:
     def _reschedule(self) -> None:
         """Recompute all rates and plan the next completion."""
         self._fill()
-        soonest = min(
-            (-(-max(group.flows[0].finish - group.served - _TOLERANCE, 0) // group.rate) for group in self._groups.values()),
-            default=None,
-        )
-        self._generation += 1
-        if soonest is not None:
-            generation = self._generation
-            event = self._env.timeout(soonest)
-            event.callbacks.append(lambda _: self._complete(generation))
-
-    def _complete(self, generation: int) -> None:
-        if generation != self._generation:
+        if not self._in_order:
+            self._next = None
             return
+        soonest = min(
+            [-((group.served + _TOLERANCE - group.flows[0].finish) // group.rate) for group in self._in_order]
+        )
+        event = self._next = simpy.Timeout(self._env, max(soonest, 0))
+        event.callbacks = [self._complete]
+
+    def _complete(self, event: simpy.Event) -> None:
+        if event is not self._next:
+            return  # a later start or end has changed the rates and planned anew
         self._advance()
         finished: list[_Flow] = []
         for key, group in list(self._groups.items()):
@@ -107,6 +108,7 @@ class SharedBandwidth:
                 finished.append(flow)
             if not group.flows:
                 del self._groups[key]
+                self._in_order.remove(group)
         self._reschedule()
         finished.sort(key=lambda flow: flow.sequence)
         now = self._time
@@ -115,26 +117,41 @@ class SharedBandwidth:
 
     def _fill(self) -> None:
         """Progressive filling: raise all rates together; freeze a group at its limit or at a full resource."""
-        groups = [self._groups[key] for key in sorted(self._groups)]
+        groups = self._in_order
         left = list(self._capacities([group.shares for group in groups]))
         active = [group for group in groups if not group.reserved]
-        for group in groups:
-            if group.reserved:
-                self._reserve(group, active, left)
+        if len(active) < len(groups):
+            for group in groups:
+                if group.reserved:
+                    self._reserve(group, active, left)
+        resources = range(len(left))
+        demand = [0] * len(left)
+        wanted = [0] * len(left)
+        for group in active:
+            weight, limit = group.weight, group.limit
+            for resource, share in enumerate(group.shares):
+                if share:
+                    demand[resource] += weight * share
+                    wanted[resource] += weight * share * limit
+        if all(wanted[resource] <= left[resource] * SCALE for resource in resources):
+            for group in active:
+                group.rate = group.limit
+            return
         while active:
-            level = min(group.limit for group in active)
-            bottleneck = -1
-            for resource, capacity in enumerate(left):
-                demand = sum(group.weight * group.shares[resource] for group in active)
-                if demand and capacity * SCALE < level * demand:
-                    level = capacity * SCALE // demand
-                    bottleneck = resource
+            level, bottleneck = active[0].limit, -1
+            for resource in resources:
+                if demand[resource]:
+                    share_of_all = left[resource] * SCALE // demand[resource]
+                    if share_of_all < level:
+                        level, bottleneck = share_of_all, resource
             rest = []
             for group in active:
                 if group.shares[bottleneck] if bottleneck >= 0 else group.limit == level:
-                    group.rate = max(level, 1)
+                    group.rate = level or 1
                     for resource, share in enumerate(group.shares):
-                        left[resource] -= min(level * group.weight * share // SCALE, left[resource])
+                        if share:
+                            demand[resource] -= group.weight * share
+                            left[resource] -= min(level * group.weight * share // SCALE, left[resource])
                 else:
                     rest.append(group)
             active = rest

@@ -10,13 +10,25 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ascend_sim.isa.timing import GmAccess, Traffic
 
-Sectors = slice | NDArray[np.int64]
+
+
+class Block(NamedTuple):
+    """*rows* runs of *width* sectors, *pitch* sectors apart."""
+
+    rows: int
+    pitch: int
+    width: int
+
+
+Sectors = Block | NDArray[np.int64]
+"""What an access touches, from its first sector on: a block, or a list of sectors if its rows lie unevenly."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +42,16 @@ class CacheStatistics:
     written_back_bytes: int
 
 
+_MARGIN = 1 << 16
+"""Sectors beyond the last tensor, so that the gap behind the last row of a block can be viewed."""
+
+
 class L2Cache:
     """Cache of *capacity* bytes with sectors of *sector* bytes over *span* bytes of global memory."""
 
     def __init__(self, capacity: int, sector: int, span: int) -> None:
-        sectors = -(-span // sector) + 1
         self._sector = sector
+        sectors = -(-span // sector) + _MARGIN
         self._limit = capacity // sector
         self._stamp = np.zeros(sectors, dtype=np.int64)
         self._dirty = np.zeros(sectors, dtype=np.bool_)
@@ -101,26 +117,34 @@ class L2Cache:
         return begin // self._sector, pattern, access.row_bytes % self._sector == 0 and phase == 0
 
     def _pattern(self, phase: int, rows: int, row_bytes: int, pitch: int) -> Sectors:
+        sector = self._sector
         if rows == 1:
-            return slice(0, -(-(phase + row_bytes) // self._sector))
+            return Block(1, 0, -(-(phase + row_bytes) // sector))
+        if pitch % sector == 0:
+            width = -(-(phase + row_bytes) // sector)
+            if width < pitch // sector < _MARGIN:
+                return Block(rows, pitch // sector, width)
         starts = phase + np.arange(rows, dtype=np.int64) * pitch
-        lengths = -(-(starts % self._sector + row_bytes) // self._sector)
+        lengths = -(-(starts % sector + row_bytes) // sector)
         touched = np.unique(np.concatenate([
-            starts[lengths > step] // self._sector + step for step in range(int(lengths.max()))
+            starts[lengths > step] // sector + step for step in range(int(lengths.max()))
         ]))
         if touched[-1] - touched[0] + 1 == touched.size:
-            return slice(int(touched[0]), int(touched[-1]) + 1)
+            return Block(1, 0, int(touched.size))
         return touched
 
     @staticmethod
-    def _view(array: NDArray[np.generic], first: int, pattern: Sectors) -> NDArray[np.generic]:
-        if isinstance(pattern, slice):
-            return array[first + pattern.start : first + pattern.stop]
-        return array[first + pattern]
+    def _view(array: NDArray[Any], first: int, pattern: Sectors) -> NDArray[Any]:
+        """The sectors of *pattern*: a view of a block, a copy of a list."""
+        if not isinstance(pattern, Block):
+            return array[first + pattern]
+        rows, pitch, width = pattern
+        if rows == 1:
+            return array[first : first + width]
+        return array[first : first + rows * pitch].reshape(rows, pitch)[:, :width]
 
-    @staticmethod
-    def _store(array: NDArray[np.generic], first: int, pattern: Sectors, values: object) -> None:
-        if isinstance(pattern, slice):
-            array[first + pattern.start : first + pattern.stop] = values
+    def _store(self, array: NDArray[Any], first: int, pattern: Sectors, values: Any) -> None:
+        if isinstance(pattern, Block):
+            self._view(array, first, pattern)[...] = values
         else:
             array[first + pattern] = values

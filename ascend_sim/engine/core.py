@@ -15,11 +15,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ascend_sim.config import Chip
 from ascend_sim.engine.flags import Channel, Flag, UnitTile
 from ascend_sim.engine.lowering import (
     BARRIER,
     BARRIER_ALL,
+    BURST,
     CROSS_SET,
     CROSS_WAIT,
     MOVE,
@@ -28,7 +31,9 @@ from ascend_sim.engine.lowering import (
     RUN_UNIT,
     SCALAR,
     SET,
+    SHORTEST_BURST,
     WAIT,
+    Burst,
     LoweredTemplate,
     Operation,
 )
@@ -40,9 +45,13 @@ if TYPE_CHECKING:
 
 
 class PipeState:
-    """An in-order pipe: when it is *free*, when its results are *visible*, what is *queued* and cannot go on."""
+    """An in-order pipe: when it is *free*, when its results are *visible*, what is *queued* and cannot go on.
 
-    __slots__ = ("busy", "count", "free", "index", "left", "moving", "queued", "visible")
+    *count* entries have been put into its queue, of which *waiting* are still there; *left* has when each of the
+    last ones left its slot, by entry number modulo the depth of the queue.
+    """
+
+    __slots__ = ("busy", "count", "free", "index", "left", "moving", "queued", "visible", "waiting")
 
     def __init__(self, index: int, depth: int) -> None:
         self.index = index
@@ -51,6 +60,7 @@ class PipeState:
         self.queued: deque[tuple[int, Operation, tuple[int, ...], int]] = deque()
         self.left = [0] * depth
         self.count = 0
+        self.waiting = 0
         self.moving = False
         self.busy = 0
 
@@ -76,6 +86,7 @@ class CoreModel:
         self.dispatched = array("q", bytes(8 * length))
         self.starts = array("q", bytes(8 * length))
         self.ends = array("q", bytes(8 * length))
+        self._times = tuple(np.frombuffer(times, dtype=np.int64) for times in (self.dispatched, self.starts, self.ends))
         self.links: dict[int, tuple[int, int]] = {}
         self.woken: list[PipeState] = []
         self.scalar_wait: Operation | PipeState | None = None
@@ -92,7 +103,7 @@ class CoreModel:
     @property
     def finished(self) -> bool:
         """Whether every instruction has been carried out."""
-        return self._call == len(self.lowered_calls) and not any(pipe.queued or pipe.moving for pipe in self.pipes)
+        return self._call == len(self.lowered_calls) and not any(pipe.waiting or pipe.moving for pipe in self.pipes)
 
     @property
     def issued_all(self) -> bool:
@@ -144,8 +155,8 @@ class CoreModel:
         self.scalar_wait = None
         while self._call < len(self.lowered_calls):
             template, bases = self.lowered_calls[self._call]
-            operations = template.operations
-            for position in range(position, len(operations)):
+            operations, runs = template.operations, template.runs
+            while position < len(operations):
                 operation = operations[position]
                 kind, number, a, b, _ = operation
                 pipe = pipes[number]
@@ -155,19 +166,25 @@ class CoreModel:
                         self._index, self._time, self._position = index, time, position
                         return bool(woken)
                     time = done
+                elif pipe.waiting >= depth:
+                    self.scalar_wait = pipe
+                    self._index, self._time, self._position = index, time, position
+                    return bool(woken)
+                elif runs[position] >= SHORTEST_BURST and (length := self._room(pipe, runs[position])):
+                    time = self._issue_burst(pipe, template.burst(position, length), index, time, bases)
+                    index += length
+                    position += length
+                    continue
                 else:
                     slot = pipe.count % depth
-                    if len(pipe.queued) >= depth:
-                        self.scalar_wait = pipe
-                        self._index, self._time, self._position = index, time, position
-                        return bool(woken)
                     if pipe.left[slot] > time:
                         self.queue_full_cycles += pipe.left[slot] - time
                         time = pipe.left[slot]
                     dispatched[index] = time
-                    if pipe.queued or pipe.moving:
+                    pipe.count += 1
+                    if pipe.waiting or pipe.moving:
                         pipe.queued.append((index, operation, bases, time))
-                        pipe.count += 1
+                        pipe.waiting += 1
                     elif kind == RUN:
                         start = pipe.free if pipe.free > time else time
                         pipe.free = start + a
@@ -176,45 +193,92 @@ class CoreModel:
                             pipe.visible = end
                         pipe.left[slot] = starts[index] = start
                         ends[index] = end
-                        pipe.count += 1
-                    elif self._execute(pipe, index, operation, bases, time, slot):
-                        pipe.count += 1
-                    else:
+                    elif not self._execute(pipe, index, operation, bases, time, slot):
                         pipe.queued.append((index, operation, bases, time))
-                        pipe.count += 1
+                        pipe.waiting += 1
                     time += issue
                 index += 1
+                position += 1
                 if woken:
-                    self._index, self._time, self._position = index, time, position + 1
+                    self._index, self._time, self._position = index, time, position
                     return True
             self._call += 1
             position = 0
         self._index, self._time, self._position = index, time, position
         return bool(woken)
 
+    def _room(self, pipe: PipeState, wanted: int) -> int:
+        """How many operations of a burst can be issued now: all if the pipe goes on, else what fits its queue."""
+        if not (pipe.waiting or pipe.moving):
+            return wanted
+        room = min(self.depth - pipe.waiting, wanted)
+        return room if room >= SHORTEST_BURST else 0
+
+    def _issue_burst(self, pipe: PipeState, burst: Burst, index: int, time: int, bases: tuple[int, ...]) -> int:
+        """Issue a burst as if one by one; return when the front end is done with it."""
+        depth, issue, length = self.depth, self._issue, burst.length
+        waits = pipe.waiting or pipe.moving
+        first = pipe.count
+        pipe.count += length
+        slot = first % depth
+        held = np.array((pipe.left[slot:] + pipe.left[:slot])[:length], dtype=np.int64)
+        if waits:
+            pipe.queued.append((index, (BURST, pipe.index, length, 0, burst), bases, max(time, int(held[0]))))
+            pipe.waiting += length
+        else:
+            self._run_burst(pipe, burst, index, max(time, int(held[0])), first)
+            if length > depth:
+                held = np.concatenate([held, self._times[1][index : index + length - depth]])
+        steps = np.arange(length, dtype=np.int64) * issue
+        times = held - steps
+        times[0] = max(times[0], time)
+        times = np.maximum.accumulate(times) + steps
+        self._times[0][index : index + length] = times
+        done = int(times[-1]) + issue
+        self.queue_full_cycles += done - time - length * issue
+        return done
+
+    def _run_burst(self, pipe: PipeState, burst: Burst, index: int, time: int, first: int) -> None:
+        start = pipe.free if pipe.free > time else time
+        visible, length, depth = pipe.visible, burst.length, self.depth
+        begins, ends = burst.starts_a + start, burst.ends_a + start
+        if burst.barrier < length and visible > ends[burst.barrier]:
+            np.maximum(begins, burst.starts_b + visible, out=begins)
+            np.maximum(ends, burst.ends_b + visible, out=ends)
+        self._times[1][index : index + length] = begins
+        self._times[2][index : index + length] = ends
+        (free_a, free_b), (visible_a, visible_b) = burst.free, burst.visible
+        pipe.free = max(start + free_a, visible + free_b)
+        pipe.visible = max(start + visible_a, visible + visible_b)
+        kept = min(length, depth)
+        slot, tail = (first + length - kept) % depth, begins[length - kept :].tolist()
+        to_end = min(kept, depth - slot)
+        pipe.left[slot : slot + to_end] = tail[:to_end]
+        pipe.left[: kept - to_end] = tail[to_end:]
+
     def _resume(self, pipe: PipeState) -> None:
         """Carry on with what is queued at *pipe*."""
-        if pipe.moving:
-            return
         queued, depth = pipe.queued, self.depth
         starts, ends = self.starts, self.ends
-        first = pipe.count - len(queued)
-        while queued:
+        while queued and not pipe.moving:
             index, operation, bases, time = queued[0]
-            if operation[0] == RUN:
+            entry = pipe.count - pipe.waiting
+            kind = operation[0]
+            if kind == RUN:
                 start = pipe.free if pipe.free > time else time
                 pipe.free = start + operation[2]
                 end = start + operation[3]
                 if end > pipe.visible:
                     pipe.visible = end
-                pipe.left[first % depth] = starts[index] = start
+                pipe.left[entry % depth] = starts[index] = start
                 ends[index] = end
-            elif not self._execute(pipe, index, operation, bases, time, first % depth):
+            elif kind == BURST:
+                self._run_burst(pipe, operation[4], index, time, entry)
+                pipe.waiting -= operation[2] - 1
+            elif not self._execute(pipe, index, operation, bases, time, entry % depth):
                 return
-            first += 1
+            pipe.waiting -= 1
             queued.popleft()
-            if pipe.moving:
-                return
 
     def _execute(
         self, pipe: PipeState, index: int, operation: Operation, bases: tuple[int, ...], time: int, slot: int
@@ -226,22 +290,13 @@ class CoreModel:
             if pipe.visible > start:
                 start = pipe.visible
             end = pipe.free = start + b
-            flag = self._flag(a)
-            flag.raise_(end, index, self)
-            if flag.waiter is not None:
-                self.woken.append(flag.waiter)
-                flag.waiter = None
+            self._flag(a).set(end, index, self)
         elif kind == WAIT:
             flag = self._flag(a)
             if not flag.raised:
                 flag.waiter = pipe
                 return False
-            raised, setter = flag.raised.popleft()
-            if raised > start:
-                self.links[index] = self.number, setter
-            end = pipe.free = max(start, raised) + b
-            flag.lower(end, self, index)
-            pipe.left[slot] = end
+            pipe.left[slot] = pipe.free = end = flag.wait(start, b, index, self)
             self.starts[index], self.ends[index] = start, end
             return True
         elif kind == MOVE:
@@ -267,7 +322,7 @@ class CoreModel:
         end = time + self._issue
         if kind == BARRIER_ALL:
             for pipe in self.pipes:
-                if pipe.queued or pipe.moving:
+                if pipe.waiting or pipe.moving:
                     self.scalar_wait = pipe
                     return -1
                 end = max(end, pipe.free, pipe.visible)
@@ -281,22 +336,14 @@ class CoreModel:
                 self.links[index] = setter_core, setter
                 end = arrival + self._issue
         elif kind == SET:
-            flag = self._flag(a)
-            flag.raise_(end, index, self)
-            if flag.waiter is not None:
-                self.woken.append(flag.waiter)
-                flag.waiter = None
+            self._flag(a).set(end, index, self)
         elif kind == WAIT:
             flag = self._flag(a)
             if not flag.raised:
                 self.scalar_wait = operation
                 flag.waiter = self.pipes[SCALAR]
                 return -1
-            raised, setter = flag.raised.popleft()
-            if raised > time:
-                self.links[index] = self.number, setter
-            end = max(time, raised) + b
-            flag.lower(end, self, index)
+            end = flag.wait(time, b, index, self)
         self.dispatched[index] = self.starts[index] = time
         self.ends[index] = end
         return end

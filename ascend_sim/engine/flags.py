@@ -25,17 +25,25 @@ class Flag:
         self.waiter: PipeState | None = None
         self.lowered_at = 0
 
-    def raise_(self, time: int, index: int, core: CoreModel) -> None:
+    def set(self, time: int, index: int, core: CoreModel) -> None:
         """The set_flag with instruction number *index* is carried out at *time*."""
-        if not self.raised and time < self.lowered_at:
+        if time < self.lowered_at and not self.raised:
             core.machine.set_twice(core, self.number, index)
         self.raised.append((time, index))
+        if self.waiter is not None:
+            core.woken.append(self.waiter)
+            self.waiter = None
 
-    def lower(self, time: int, core: CoreModel, index: int) -> None:
-        """A wait_flag has consumed the oldest set at *time*."""
-        self.lowered_at = time
-        if self.raised and self.raised[0][0] < time:
+    def wait(self, start: int, cycles: int, index: int, core: CoreModel) -> int:
+        """The wait_flag *index* takes the oldest set, which is known, from *start* on; return when it is done."""
+        raised, setter = self.raised.popleft()
+        if raised > start:
+            core.links[index] = core.number, setter
+            start = raised
+        end = self.lowered_at = start + cycles
+        if self.raised and self.raised[0][0] < end:
             core.machine.set_twice(core, self.number, self.raised[0][1])
+        return end
 
 
 class UnitTile:

@@ -74,6 +74,7 @@ class Machine:
         self._ready: deque[CoreModel] = deque()
         self._faults: dict[Diagnostic, None] = {}
         lowered = lower(program, chip)
+        skew = chip.launch.skew_cycles.value
         self.cores: list[CoreModel] = []
         self.streams: list[Stream] = []
         self.members: list[tuple[CoreId, ...]] = []
@@ -81,7 +82,8 @@ class Machine:
         for one in classes:
             for stream, members in zip(one.streams, one.members, strict=True):
                 calls = [(lowered[call.template], call.bases) for call in stream.calls]
-                core = CoreModel(self, len(self.cores), stream.core, one.weight, calls, chip, self.launch_cycles)
+                start = self.launch_cycles + skew * stream.core.group
+                core = CoreModel(self, len(self.cores), stream.core, one.weight, calls, chip, start)
                 self.cores.append(core)
                 self.streams.append(stream)
                 self.members.append(members)

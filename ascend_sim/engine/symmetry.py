@@ -1,8 +1,9 @@
 """Which cores behave exactly alike, so that one of them can be simulated for all.
 
 Two groups of cores (a cube core with its vector cores) are alike if they execute the same templates with addresses
-that differ by a constant for each tensor, a multiple of a cache sector, and if neither shares a sector with any other
-group of its die: then every group sees the same hits, misses and bandwidth shares at the same cycles. Two dies are
+that differ by a constant for each tensor, a multiple of a cache sector, if neither shares a sector with any other group
+of its die, and if they start in the same cycle (launch.skew_cycles is 0): then every group sees the same hits, misses
+and bandwidth shares at the same cycles. Two dies are
 alike if their groups are pairwise so shifted; dies share nothing. Whatever is not shown to be alike is simulated.
 """
 
@@ -76,6 +77,8 @@ def _class_of(lumped: list[int], dies_alike: list[int], dies: dict[int, list[Gro
 
 def _lump(groups: list[Group], footprints: _Footprints) -> list[list[int]]:
     """Positions of the groups of one die, those of one class together."""
+    if footprints.skewed:
+        return [[position] for position in range(len(groups))]
     private = footprints.private(groups)
     by_shape: dict[object, list[list[int]]] = defaultdict(list)
     classes: list[list[int]] = []
@@ -115,6 +118,7 @@ class _Footprints:
     def __init__(self, program: Program, chip: Chip) -> None:
         self._chip = chip
         self._sector = chip.l2.sector_bytes.value
+        self.skewed = chip.launch.skew_cycles.value > 0
         self._starts = [tensor.address for tensor in program.tensors]
         self._extents: dict[Template, tuple[tuple[int, int, int], ...]] = {}
 

@@ -283,7 +283,8 @@ class VectorInstruction(Instruction):
     def timing(self, chip: Chip) -> Run:
         """Back-to-back cycles from the mskpp tables, time to the result from the isolated measurements.
 
-        Counter mode, for a run that does not end with a full repeat, costs extra (pto-isa cost model).
+        Counter mode, for a run of several repeats whose last is not full, costs extra (pto-isa cost model); a
+        single repeat is cut to length by the bit mask, which is free.
         """
         row = self._cost(chip)
         assert row is not None, "check() refuses operations without a cost"
@@ -291,7 +292,7 @@ class VectorInstruction(Instruction):
         occupancy = _whole_cycles(row.first_cycles + row.further_cycles * (repeats - 1))
         latency = max(_whole_cycles(row.latency_cycles + row.further_cycles * repeats), occupancy)
         extra = 0
-        if len(self.body.shape) == 1 and self.body.elements % self.lanes(chip):
+        if len(self.body.shape) == 1 and repeats > 1 and self.body.elements % self.lanes(chip):
             extra = chip.vector.count_mode_cycles.value
         return Run(occupancy + extra, latency + extra, occupancy + extra)
 
