@@ -13,14 +13,15 @@ this multiplication is an integer addition to the exponent bits of O, done by an
 
 from __future__ import annotations
 
-import heapq
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from ascend_sim import kernel as asc
-from ascend_sim.kernel import AIC, AIV, Pipe, RoundMode, Space, bf16, fp32, int32
+from ascend_sim.kernel import AIC, AIV, GlobalTensor, LocalTensor, Pipe, RoundMode, Space, bf16, fp32, int32, uint8
 
 LN2 = math.log(2.0)
 Extent = Annotated[int, Field(ge=1)]
@@ -44,7 +45,16 @@ class Problem(asc.Parameters):
     def _one_length_each(self) -> Problem:
         if isinstance(self.kv_tokens, list) and len(self.kv_tokens) != self.batch:
             raise ValueError(
-                f"kv_tokens lists {len(self.kv_tokens)} lengths for a batch of {self.batch}; give one length, or one for each request"
+                f"kv_tokens lists {len(self.kv_tokens)} lengths for a batch of {self.batch}; "
+                f"give one length, or one for each request"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _whole_blocks_of_rows(self) -> Problem:
+        if self.rows % 16:
+            raise ValueError(
+                f"heads x query_tokens = {self.rows} rows is not a multiple of 16, the rows of a fractal; pad the heads"
             )
         return self
 
@@ -151,22 +161,10 @@ def row_blocks(p: Parameters) -> list[RowBlock]:
     """All row blocks of all requests."""
     blocks, token = [], 0
     for request, keys in enumerate(p.problem.lengths):
-        for first in range(0, p.problem.rows, p.tiling.task_rows):
-            rows = min(p.tiling.task_rows, p.problem.rows - first)
+        for first, rows in asc.tiles(p.problem.rows, p.tiling.task_rows):
             blocks.append(RowBlock(request * p.problem.rows + first, rows, token, keys))
         token += keys
     return blocks
-
-
-def share_by_cost(blocks: list[RowBlock], p: Parameters, cores: int) -> list[list[RowBlock]]:
-    """Deal the row blocks to the cores: the longest first, each to the core with the least work so far."""
-    work = [(0, core) for core in range(cores)]
-    shares: list[list[RowBlock]] = [[] for _ in range(cores)]
-    for block in sorted(blocks, key=lambda block: -block.rows * math.ceil(block.keys / p.tiling.task_keys)):
-        cost, core = heapq.heappop(work)
-        shares[core].append(block)
-        heapq.heappush(work, (cost + block.rows * math.ceil(block.keys / p.tiling.task_keys), core))
-    return shares
 
 
 def tasks_of(blocks: list[RowBlock], task_keys: int) -> list[Task]:
@@ -174,358 +172,347 @@ def tasks_of(blocks: list[RowBlock], task_keys: int) -> list[Task]:
     tasks: list[Task] = []
     for number, block in enumerate(blocks):
         queries = slice(block.first, block.first + block.rows)
-        for begin, keys in tiles(block.keys, task_keys):
+        for begin, keys in asc.tiles(block.keys, task_keys):
             tokens = slice(block.token + begin, block.token + begin + keys)
             tasks.append(Task(len(tasks), number, begin == 0, begin + keys == block.keys, queries, tokens))
     return tasks
 
 
-def tiles(extent: int, size: int) -> list[tuple[int, int]]:
-    """(begin, length) of the tiles of *size* that cover *extent*."""
-    return [(begin, min(size, extent - begin)) for begin in range(0, extent, size)]
+class CubeCore:
+    """[C1] and [C2]: L1 holds tiles of K or V in rotation and all of Q or P of a task; L0 and L0C are ping-pong."""
 
+    def __init__(self, core: asc.Core, p: Parameters) -> None:
+        t = p.tiling
+        self.p, self.add = p, p.schedule.rescale == "add"
+        self.part_keys = t.task_keys // t.l1_parts
+        self.part_latent, self.part_rope = p.problem.latent_dim // t.l1_parts, p.problem.rope_dim // t.l1_parts
+        longest = max(self.part_latent + self.part_rope, self.part_keys)
+        depth = max(t.c1_l0_depth, t.c2_l0_depth)
+        l1_kv, l1_qp = (Space.L1, 2 * t.l1_columns * longest), (Space.L1, 2 * t.l1_rows * longest)
+        l0a, l0b = (Space.L0A, 2 * t.l1_rows * depth), (Space.L0B, 2 * t.l1_columns * depth)
+        l0c = (Space.L0C, 4 * t.l1_rows * t.l1_columns)
+        self.kv = core.ring("kv", l1_kv, buffers=t.kv_buffers, fill=Pipe.MTE2, drain=Pipe.MTE1)
+        self.qp = core.ring("qp", l1_qp, buffers=t.qp_buffers, fill=Pipe.MTE2, drain=Pipe.MTE1)
+        self.l0 = core.ring("l0", l0a, l0b, buffers=t.l0_buffers, fill=Pipe.MTE1, drain=Pipe.M)
+        self.l0c = core.ring("l0c", l0c, buffers=t.l0c_buffers, fill=Pipe.M, drain=Pipe.FIX, unit_flag=True)
 
-@asc.kernel(cores="mix", parameters=Parameters, tensors=tensors, flops=flops)
-def amla(core: asc.Core, gm: asc.GlobalMemory, p: Parameters) -> None:
-    """MLA decode attention with rescaling by integer addition (or, for comparison, by multiplication)."""
-    problem, schedule, tiling = p.problem, p.schedule, p.tiling
-    latent, rope = problem.latent_dim, problem.rope_dim
-    add = schedule.rescale == "add"
-    part_keys = tiling.task_keys // tiling.l1_parts
-    part_latent, part_rope = latent // tiling.l1_parts, rope // tiling.l1_parts
-
-    # Cube core: L1 holds tiles of K and V in rotation, and all of Q or P of a task; L0 and L0C are ping-pong
-    l1_bytes = 2 * max(tiling.l1_columns * (part_latent + part_rope), part_keys * tiling.l1_columns)
-    kv_l1 = core.ring("kv", (Space.L1, l1_bytes), buffers=tiling.kv_buffers, fill=Pipe.MTE2, drain=Pipe.MTE1)
-    l1_bytes = 2 * tiling.l1_rows * max(part_latent + part_rope, part_keys)
-    qp_l1 = core.ring("qp", (Space.L1, l1_bytes), buffers=tiling.qp_buffers, fill=Pipe.MTE2, drain=Pipe.MTE1)
-    l0_depth = max(tiling.c1_l0_depth, tiling.c2_l0_depth)
-    l0 = core.ring(
-        "l0", (Space.L0A, 2 * tiling.l1_rows * l0_depth), (Space.L0B, 2 * l0_depth * tiling.l1_columns),
-        buffers=tiling.l0_buffers, fill=Pipe.MTE1, drain=Pipe.M,
-    )
-    l0c = core.ring(
-        "l0c", (Space.L0C, 4 * tiling.l1_rows * tiling.l1_columns),
-        buffers=tiling.l0c_buffers, fill=Pipe.M, drain=Pipe.FIX, unit_flag=True,
-    )
-
-    # Vector core: tiles on their way in and out, and per-row statistics that last from key block to key block
-    step, core_rows = tiling.vector_rows, tiling.task_rows // 2
-    out_bytes = 2 if add and schedule.output == "bf16" else 4
-    tile_in = core.ring("in", (Space.UB, 4 * step * 512), buffers=2, fill=Pipe.MTE2, drain=Pipe.V)
-    tile_out = core.ring("out", (Space.UB, out_bytes * step * 512), buffers=2, fill=Pipe.V, drain=Pipe.MTE3)
-    n_out = core.ring("n_out", (Space.UB, (64, 128), int32), buffers=1, fill=Pipe.V, drain=Pipe.MTE3)
-    fold = core.tensor("fold", Space.UB, (step, 256), fp32)
-    blocks = core.tensor("blocks", Space.UB, (64, 8), fp32)
-    row_max = core.tensor("row_max", Space.UB, core_rows, fp32)
-    row_sum = core.tensor("row_sum", Space.UB, core_rows, fp32)
-    exponent = core.tensor("exponent", Space.UB, core_rows, fp32)
-    ratio = core.tensor("ratio", Space.UB, core_rows, fp32)
-    increment = core.tensor("increment", Space.UB, p.slots * core_rows, int32)
-    shrink = core.tensor("shrink", Space.UB, p.slots * core_rows, fp32)
-    divisor = core.tensor("divisor", Space.UB, p.slots * core_rows, fp32)
-    new_max, new_exponent, new_ratio, s32, s16, temp = (
-        core.tensor(name, Space.UB, step, fp32) for name in ("new_max", "new_exponent", "new_ratio", "s32", "s16", "temp")
-    )
-    s16_bf16 = core.tensor("s16_bf16", Space.UB, step, bf16)
-    mask = core.tensor("mask", Space.UB, step * 512 // 8, asc.uint8)
-
-    def multiply(
-        accumulator: asc.LocalTensor, left: asc.LocalTensor, right: asc.LocalTensor,
-        depth: int, transpose: bool, first: bool, last: bool,
-    ) -> None:
-        """Accumulate left x right (or left x right^T) from L1 through L0, *depth* columns of left at a time."""
-        for k0, k in tiles(left.columns, depth):
-            with l0.fill() as (l0a, l0b):
-                a, b = l0a.tile((left.rows, k), bf16), l0b.tile((k, accumulator.columns), bf16)
-                asc.load_data(a, left[:, k0 : k0 + k])
-                asc.load_data(b, right[:, k0 : k0 + k] if transpose else right[k0 : k0 + k, :], transpose=transpose)
-            with l0.take() as (l0a, l0b):
-                final = last and k0 + k == left.columns
-                asc.mmad(accumulator, a, b, init=first and k0 == 0, last=final)
-
-    def of_slot(vector: asc.LocalTensor, slot: int, r0: int, rows: int) -> asc.LocalTensor:
-        """Rows *r0* to *r0* + *rows* of what *vector* holds for the tasks of *slot*."""
-        return vector[slot * core_rows + r0 : slot * core_rows + r0 + rows]
-
-    @core.stage(AIC)
     def c1(
-        q: asc.GlobalTensor, q_rope: asc.GlobalTensor, k: asc.GlobalTensor, k_rope: asc.GlobalTensor, s: asc.GlobalTensor
+        self, q: GlobalTensor, q_rope: GlobalTensor, k: GlobalTensor, k_rope: GlobalTensor, s: GlobalTensor
     ) -> None:
         """[C1] S = Q K^T: K tile by K tile, each against all rows of Q, which stay in L1."""
-        row_tiles, key_tiles = tiles(s.rows, tiling.l1_rows), tiles(s.columns, tiling.l1_columns)
+        t, latent, rope = self.p.tiling, self.part_latent, self.part_rope
+        row_tiles, key_tiles = asc.tiles(s.rows, t.l1_rows), asc.tiles(s.columns, t.l1_columns)
         q_tiles = {}
         for n0, n in key_tiles:
-            accumulators = [l0c.alloc().tile((m, n), fp32) for _, m in row_tiles]
-            for part in range(tiling.l1_parts):
-                x, r = part * part_latent, part * part_rope
-                with kv_l1.fill() as slot:
-                    k_tile = slot.tile((n, part_latent + part_rope), bf16)
-                    asc.data_copy(k_tile[:, :part_latent], k[n0 : n0 + n, x : x + part_latent])
-                    asc.data_copy(k_tile[:, part_latent:], k_rope[n0 : n0 + n, r : r + part_rope])
+            accumulators = [self.l0c.alloc().tile((m, n), fp32) for _, m in row_tiles]
+            for part in range(t.l1_parts):
+                x, r = slice(part * latent, (part + 1) * latent), slice(part * rope, (part + 1) * rope)
+                with self.kv.fill() as buffer:
+                    k_tile = buffer.tile((n, latent + rope), bf16)
+                    asc.data_copy(k_tile[:, :latent], k[n0 : n0 + n, x])
+                    asc.data_copy(k_tile[:, latent:], k_rope[n0 : n0 + n, r])
                 for m0, m in row_tiles if n0 == 0 else []:
-                    with qp_l1.fill() as slot:
-                        q_tile = q_tiles[m0, part] = slot.tile((m, part_latent + part_rope), bf16)
-                        asc.data_copy(q_tile[:, :part_latent], q[m0 : m0 + m, x : x + part_latent])
-                        asc.data_copy(q_tile[:, part_latent:], q_rope[m0 : m0 + m, r : r + part_rope])
-                with kv_l1.take():
+                    with self.qp.fill() as buffer:
+                        q_tile = q_tiles[m0, part] = buffer.tile((m, latent + rope), bf16)
+                        asc.data_copy(q_tile[:, :latent], q[m0 : m0 + m, x])
+                        asc.data_copy(q_tile[:, latent:], q_rope[m0 : m0 + m, r])
+                first, last = part == 0, part == t.l1_parts - 1
+                with self.kv.take():
                     for (m0, m), accumulator in zip(row_tiles, accumulators, strict=True):
-                        if n0 == 0:
-                            qp_l1.deque()
-                        last = part == tiling.l1_parts - 1
-                        multiply(accumulator, q_tiles[m0, part], k_tile, tiling.c1_l0_depth, True, part == 0, last)
-                        if (n0, n) == key_tiles[-1]:
-                            qp_l1.free()
+                        with self.resident(first_use=n0 == 0, last_use=(n0, n) == key_tiles[-1]):
+                            self.multiply(accumulator, q_tiles[m0, part], k_tile, t.c1_l0_depth, first, last, True)
                         if last:
-                            l0c.enque()
-                            with l0c.take():
+                            self.l0c.enque()
+                            with self.l0c.take():
                                 asc.fixpipe(s[m0 : m0 + m, n0 : n0 + n], accumulator)
         asc.cross_core_set_flag(C1_DONE, Pipe.FIX)
 
-    @core.stage(AIV)
-    def v1(s: asc.GlobalTensor, p_out: asc.GlobalTensor, slot: int, first: bool, last: bool, divisor_slot: int) -> None:
-        """[V1] The new row maximum, P = exp(S - max) scaled for the integer rescaling, the row sums."""
-        asc.cross_core_wait_flag(C1_DONE)
-        keys = s.columns
-        width = 64 << max(0, math.ceil(math.log2(keys / 64)))
-        for r0, rows in tiles(s.rows, step):
-            old = slice(r0, r0 + rows)
-            m_i, n_i, c_i, factor, factor16 = (v[:rows] for v in (new_max, new_exponent, new_ratio, s32, s16))
-            row, row_blocks_8 = temp[:rows], blocks[:rows, :]
-            with tile_in.fill() as buffer:
-                asc.data_copy(buffer.tile((rows, width), fp32)[:, :keys], s[r0 : r0 + rows, :])
-            with tile_in.take() as buffer, tile_out.fill() as out:
-                x = buffer.tile((rows, width), fp32)
-                exclude_columns_from(keys, x)
-                asc.muls(x, x, problem.softmax_scale)
-
-                # m_i = max(m_{i-1}, rowmax S_i)
-                asc.whole_reduce_max(m_i, fold_columns(asc.max, x))
-                if not first:
-                    asc.max(m_i, m_i, row_max[old])
-
-                # n_i = round(-m_i / ln 2),  S32_i = exp(ln 2 (n_i + m_i / ln 2)),  S16_i = S32_i rounded to BF16
-                asc.muls(n_i, m_i, -1.0 / LN2)
-                asc.cast(n_i, n_i, RoundMode.CAST_ROUND)
-                asc.muls(row, m_i, 1.0 / LN2)
-                asc.add(row, row, n_i)
-                asc.muls(row, row, LN2)
-                asc.exp(factor, row)
-                asc.cast(s16_bf16[:rows], factor, RoundMode.CAST_RINT)
-                asc.cast(factor16, s16_bf16[:rows], RoundMode.CAST_NONE)
-
-                # P_i = exp(S_i - m_i)
-                asc.brcb(row_blocks_8, m_i)
-                asc.sub(x, x, row_blocks_8)
-                asc.exp(x, x)
-
-                # l_i = l_{i-1} exp(m_{i-1} - m_i) + rowsum P_i
-                asc.whole_reduce_sum(row, fold_columns(asc.add, x))
-                if first:
-                    asc.copy(row_sum[old], row)
-                else:
-                    decay = of_slot(shrink, slot, r0, rows)
-                    asc.sub(decay, row_max[old], m_i)
-                    asc.exp(decay, decay)
-                    asc.mul(row_sum[old], row_sum[old], decay)
-                    asc.add(row_sum[old], row_sum[old], row)
-                asc.copy(row_max[old], m_i)
-
-                if add:
-                    # P_i *= S16_i
-                    asc.brcb(row_blocks_8, factor16)
-                    asc.mul(x, x, row_blocks_8)
-                    # C_i = S32_i / S16_i,  eps_i = 1.5 (C_{i-1} / C_i - 1)
-                    # N_i = int((max(n_i - n_{i-1}, -30) + eps_i + 1e-6) 2^23)
-                    asc.div(c_i, factor, factor16)
-                    if not first:
-                        asc.sub(row, n_i, exponent[old])
-                        asc.maxs(row, row, -30.0)
-                        if schedule.compensation:
-                            asc.div(factor, ratio[old], c_i)
-                            asc.adds(factor, factor, -1.0)
-                            asc.muls(factor, factor, 1.5)
-                            asc.add(row, row, factor)
-                        asc.adds(row, row, 1e-6)
-                        asc.muls(row, row, float(1 << 23))
-                        asc.cast(of_slot(increment, slot, r0, rows), row, RoundMode.CAST_ROUND)
-                    asc.copy(exponent[old], n_i)
-                    asc.copy(ratio[old], c_i)
-                if last and add:
-                    asc.mul(of_slot(divisor, divisor_slot, r0, rows), row_sum[old], factor16)
-                elif last:
-                    asc.copy(of_slot(divisor, divisor_slot, r0, rows), row_sum[old])
-                asc.cast(out.tile((rows, width), bf16), x, RoundMode.CAST_RINT)
-            with tile_out.take() as out:
-                asc.data_copy(p_out[r0 : r0 + rows, :], out.tile((rows, width), bf16)[:, :keys])
-        asc.cross_core_set_flag(V1_DONE, Pipe.MTE3)
-
-    def exclude_columns_from(keys: int, x: asc.LocalTensor) -> None:
-        """Fill the columns beyond the last key with -inf, so that they weigh nothing."""
-        for c0, _ in tiles(x.columns, 64):
-            if c0 + 64 > keys:
-                asc.duplicate(x[:, c0 : c0 + 64], -math.inf, mask=(max(keys - c0, 0), 64))
-
-    def fold_columns(combine: object, x: asc.LocalTensor) -> asc.LocalTensor:
-        """Combine column j with column j + half until 64 columns are left, one repeat a row."""
-        width, source = x.columns, x
-        while width > 64:
-            width //= 2
-            target = fold[: x.rows, :width]
-            combine(target, source[:, :width], source[:, width : 2 * width])  # type: ignore[operator]
-            source = target
-        return source
-
-    @core.stage(AIV)
-    def rescale(o: asc.GlobalTensor, slot: int) -> None:
-        """[V1, rescaling] O := AS_FP32(AS_INT32(O) + N_i): an atomic integer add, row by row, in global memory."""
-        asc.cross_core_wait_flag(C2_DONE)
-        for r0, rows in tiles(o.rows, 64):
-            with n_out.fill() as n_tile:
-                n_blocks = blocks[:rows, :].reinterpret(int32)
-                asc.brcb(n_blocks, of_slot(increment, slot, r0, rows))
-                asc.copy(n_tile[:rows, :8], n_blocks)
-                for columns in (8, 16, 32, 64):
-                    asc.copy(n_tile[:rows, columns : 2 * columns], n_tile[:rows, :columns])
-            with n_out.take() as n_tile:
-                for c0, columns in tiles(o.columns, 128):
-                    target = o[r0 : r0 + rows, c0 : c0 + columns].reinterpret(int32)
-                    asc.data_copy(target, n_tile[:rows, :columns], atomic_add=True)
-        asc.cross_core_set_flag(RESCALED, Pipe.MTE3)
-
-    @core.stage(AIC)
-    def c2(p_in: asc.GlobalTensor, v: asc.GlobalTensor, o: asc.GlobalTensor, first: bool, last: bool) -> None:
+    def c2(self, p: GlobalTensor, v: GlobalTensor, o: GlobalTensor, first_keys: bool, last_keys: bool) -> None:
         """[C2] O += P V by atomic adds: V tile by V tile, each against all rows of P, which stay in L1."""
-        asc.cross_core_wait_flag(V1_DONE)
-        row_tiles, column_tiles = tiles(p_in.rows, tiling.l1_rows), tiles(latent, tiling.l1_columns)
-        key_parts = tiles(p_in.columns, part_keys)
+        t, add_to_o = self.p.tiling, self.add and not first_keys
+        row_tiles, column_tiles = asc.tiles(p.rows, t.l1_rows), asc.tiles(v.columns, t.l1_columns)
+        key_parts = asc.tiles(p.columns, self.part_keys)
         p_tiles = {}
+        asc.cross_core_wait_flag(V1_DONE)
         for n0, n in column_tiles:
-            accumulators = [l0c.alloc().tile((m, n), fp32) for _, m in row_tiles]
+            accumulators = [self.l0c.alloc().tile((m, n), fp32) for _, m in row_tiles]
             for k0, k in key_parts:
-                with kv_l1.fill() as slot:
-                    v_tile = slot.tile((k, n), bf16)
+                with self.kv.fill() as buffer:
+                    v_tile = buffer.tile((k, n), bf16)
                     asc.data_copy(v_tile, v[k0 : k0 + k, n0 : n0 + n])
                 for m0, m in row_tiles if n0 == 0 else []:
-                    with qp_l1.fill() as slot:
-                        p_tile = p_tiles[m0, k0] = slot.tile((m, k), bf16)
-                        asc.data_copy(p_tile, p_in[m0 : m0 + m, k0 : k0 + k])
-                with kv_l1.take():
+                    with self.qp.fill() as buffer:
+                        p_tile = p_tiles[m0, k0] = buffer.tile((m, k), bf16)
+                        asc.data_copy(p_tile, p[m0 : m0 + m, k0 : k0 + k])
+                first, last = k0 == 0, (k0, k) == key_parts[-1]
+                with self.kv.take():
                     for (m0, m), accumulator in zip(row_tiles, accumulators, strict=True):
-                        if n0 == 0:
-                            qp_l1.deque()
-                        finished = (k0, k) == key_parts[-1]
-                        multiply(accumulator, p_tiles[m0, k0], v_tile, tiling.c2_l0_depth, False, k0 == 0, finished)
-                        if (n0, n) == column_tiles[-1]:
-                            qp_l1.free()
-                        if finished:
-                            if add and not first and (n0, m0) == (0, 0):
+                        with self.resident(first_use=n0 == 0, last_use=(n0, n) == column_tiles[-1]):
+                            self.multiply(accumulator, p_tiles[m0, k0], v_tile, t.c2_l0_depth, first, last, False)
+                        if last:
+                            if add_to_o and (n0, m0) == (0, 0):
                                 asc.cross_core_wait_flag(RESCALED)
-                            l0c.enque()
-                            with l0c.take():
-                                asc.fixpipe(o[m0 : m0 + m, n0 : n0 + n], accumulator, atomic_add=add and not first)
-        if add and not last:
+                            self.l0c.enque()
+                            with self.l0c.take():
+                                asc.fixpipe(o[m0 : m0 + m, n0 : n0 + n], accumulator, atomic_add=add_to_o)
+        if self.add and not last_keys:
             asc.cross_core_set_flag(C2_DONE, Pipe.FIX)
-        if last or not add:
+        else:
             asc.cross_core_set_flag(OUTPUT_READY, Pipe.FIX)
 
-    @core.stage(AIV)
-    def v2(o: asc.GlobalTensor, out: asc.GlobalTensor, divisor_slot: int) -> None:
+    @contextmanager
+    def resident(self, first_use: bool, last_use: bool) -> Iterator[None]:
+        """A tile of Q or P is waited for where it is first used and given back where it is last used."""
+        if first_use:
+            self.qp.deque()
+        yield
+        if last_use:
+            self.qp.free()
+
+    def multiply(
+        self, accumulator: LocalTensor, left: LocalTensor, right: LocalTensor, depth: int,
+        first: bool, last: bool, transpose: bool,
+    ) -> None:
+        """Accumulate left x right (x right^T with *transpose*), *depth* columns of left at a time through L0."""
+        for k0, k in asc.tiles(left.columns, depth):
+            with self.l0.fill() as (l0a, l0b):
+                a, b = l0a.tile((left.rows, k), bf16), l0b.tile((k, accumulator.columns), bf16)
+                asc.load_data(a, left[:, k0 : k0 + k])
+                asc.load_data(b, right[:, k0 : k0 + k] if transpose else right[k0 : k0 + k, :], transpose=transpose)
+            with self.l0.take():
+                asc.mmad(accumulator, a, b, init=first and k0 == 0, last=last and k0 + k == left.columns)
+
+
+class VectorCore:
+    """[V1] and [V2]: tiles of a few rows pass through UB; the statistics of all rows stay there."""
+
+    def __init__(self, core: asc.Core, p: Parameters) -> None:
+        step, rows, slots = p.tiling.vector_rows, p.tiling.task_rows // 2, p.slots
+        widest = max(asc.padded_columns(p.tiling.task_keys), p.problem.latent_dim)
+        self.p, self.add, self.step, self.rows = p, p.schedule.rescale == "add", step, rows
+        out_bytes = 2 if self.add and p.schedule.output == "bf16" else 4
+        self.tile_in = core.ring("in", (Space.UB, 4 * step * widest), fill=Pipe.MTE2, drain=Pipe.V)
+        self.tile_out = core.ring("out", (Space.UB, out_bytes * step * widest), fill=Pipe.V, drain=Pipe.MTE3)
+        self.n_out = core.ring("n_out", (Space.UB, (64, 128), int32), buffers=1, fill=Pipe.V, drain=Pipe.MTE3)
+        self.scratch = core.tensor("scratch", Space.UB, (step, widest // 2), fp32)
+        self.blocks = core.tensor("blocks", Space.UB, (64, 8), fp32)
+        self.mask = core.tensor("mask", Space.UB, step * widest // 8, uint8)
+        # Statistics of the rows: m, l, n and C of the last key block; what later stages need, in slots by task
+        self.m, self.l, self.n, self.c = (core.tensor(f"row_{name}", Space.UB, rows, fp32) for name in "mlnc")
+        self.increment = core.tensor("increment", Space.UB, slots * rows, int32)
+        self.shrink = core.tensor("shrink", Space.UB, slots * rows, fp32)
+        self.divisor = core.tensor("divisor", Space.UB, slots * rows, fp32)
+        # The same for the rows of the tile at hand
+        self.m_i, self.n_i, self.c_i, self.s32, self.s16, self.temp = (
+            core.tensor(name, Space.UB, step, fp32) for name in ("m_i", "n_i", "c_i", "s32", "s16", "temp")
+        )
+        self.s16_bf16 = core.tensor("s16_bf16", Space.UB, step, bf16)
+
+    def v1(
+        self, s: GlobalTensor, p: GlobalTensor, slot: int, divisor_slot: int, first_keys: bool, last_keys: bool
+    ) -> None:
+        """[V1] P = exp(S - max), scaled for the rescaling by powers of two, and the statistics of the rows."""
+        keys, columns = s.columns, asc.padded_columns(s.columns)
+        asc.cross_core_wait_flag(C1_DONE)
+        for r0, rows in asc.tiles(s.rows, self.step):
+            here = slice(r0, r0 + rows)
+            with self.tile_in.fill() as buffer:
+                asc.data_copy(buffer.tile((rows, columns), fp32)[:, :keys], s[here, :])
+            with self.tile_in.take() as buffer, self.tile_out.fill() as out:
+                x = buffer.tile((rows, columns), fp32)
+                asc.fill_columns_from(keys, x, -math.inf)
+                asc.muls(x, x, self.p.problem.softmax_scale)
+                self.new_maximum(x, here, first_keys)
+                self.power_of_two(rows)
+                asc.by_rows(asc.sub, x, self.m_i[:rows], self.blocks)  # P_i = exp(S_i - m_i)
+                asc.exp(x, x)
+                self.new_sum(x, here, self.of_slot(self.shrink, slot, here), first_keys)
+                if self.add:
+                    asc.by_rows(asc.mul, x, self.s16[:rows], self.blocks)  # P_i *= S16_i
+                    self.increment_of_o(here, self.of_slot(self.increment, slot, here), first_keys)
+                if last_keys:
+                    self.final_divisor(here, self.of_slot(self.divisor, divisor_slot, here))
+                asc.cast(out.tile((rows, columns), bf16), x, RoundMode.CAST_RINT)
+            with self.tile_out.take() as out:
+                asc.data_copy(p[here, :], out.tile((rows, columns), bf16)[:, :keys])
+        asc.cross_core_set_flag(V1_DONE, Pipe.MTE3)
+
+    def new_maximum(self, x: LocalTensor, here: slice, first_keys: bool) -> None:
+        """m_i = max(m_{i-1}, rowmax S_i)."""
+        m_i = self.m_i[: x.rows]
+        asc.row_max(m_i, x, self.scratch)
+        if not first_keys:
+            asc.max(m_i, m_i, self.m[here])
+
+    def power_of_two(self, rows: int) -> None:
+        """n_i = round(-m_i / ln 2); S32_i = exp(ln 2 (n_i + m_i / ln 2)); S16_i = S32_i rounded to BF16."""
+        m_i, n_i, temp, s32 = (vector[:rows] for vector in (self.m_i, self.n_i, self.temp, self.s32))
+        asc.muls(n_i, m_i, -1.0 / LN2)
+        asc.cast(n_i, n_i, RoundMode.CAST_ROUND)
+        asc.muls(temp, m_i, 1.0 / LN2)
+        asc.add(temp, temp, n_i)
+        asc.muls(temp, temp, LN2)
+        asc.exp(s32, temp)
+        asc.cast(self.s16_bf16[:rows], s32, RoundMode.CAST_RINT)
+        asc.cast(self.s16[:rows], self.s16_bf16[:rows], RoundMode.CAST_NONE)
+
+    def new_sum(self, x: LocalTensor, here: slice, decay: LocalTensor, first_keys: bool) -> None:
+        """l_i = l_{i-1} exp(m_{i-1} - m_i) + rowsum P_i; from here on m_i is the maximum."""
+        total = self.temp[: x.rows]
+        asc.row_sum(total, x, self.scratch)
+        if first_keys:
+            asc.copy(self.l[here], total)
+        else:
+            asc.sub(decay, self.m[here], self.m_i[: x.rows])
+            asc.exp(decay, decay)
+            asc.mul(self.l[here], self.l[here], decay)
+            asc.add(self.l[here], self.l[here], total)
+        asc.copy(self.m[here], self.m_i[: x.rows])
+
+    def increment_of_o(self, here: slice, n: LocalTensor, first_keys: bool) -> None:
+        """N_i = int((max(n_i - n_{i-1}, -30) + eps_i + 1e-6) 2^23), with eps_i = 1.5 (C_{i-1} / C_i - 1)."""
+        rows = here.stop - here.start
+        n_i, c_i, s32, s16, eps = (v[:rows] for v in (self.n_i, self.c_i, self.s32, self.s16, self.temp))
+        asc.div(c_i, s32, s16)
+        if not first_keys:
+            difference = self.n[here]
+            asc.sub(difference, n_i, difference)
+            asc.maxs(difference, difference, -30.0)
+            if self.p.schedule.compensation:
+                asc.div(eps, self.c[here], c_i)
+                asc.adds(eps, eps, -1.0)
+                asc.muls(eps, eps, 1.5)
+                asc.add(difference, difference, eps)
+            asc.adds(difference, difference, 1e-6)
+            asc.muls(difference, difference, float(1 << 23))
+            asc.cast(n, difference, RoundMode.CAST_ROUND)
+        asc.copy(self.n[here], n_i)
+        asc.copy(self.c[here], c_i)
+
+    def final_divisor(self, here: slice, divisor: LocalTensor) -> None:
+        """O is divided by l S16 in the end (by l if it was not scaled)."""
+        if self.add:
+            asc.mul(divisor, self.l[here], self.s16[: here.stop - here.start])
+        else:
+            asc.copy(divisor, self.l[here])
+
+    def rescale(self, o: GlobalTensor, slot: int) -> None:
+        """[V1, rescaling] O := AS_FP32(AS_INT32(O) + N_i), an atomic integer add in global memory."""
+        asc.cross_core_wait_flag(C2_DONE)
+        for r0, rows in asc.tiles(o.rows, 64):
+            with self.n_out.fill() as n:
+                increment = self.of_slot(self.increment, slot, slice(r0, r0 + rows))
+                asc.spread(n[:rows, :], increment, self.blocks.reinterpret(int32))
+            with self.n_out.take() as n:
+                for c0, columns in asc.tiles(o.columns, 128):
+                    target = o[r0 : r0 + rows, c0 : c0 + columns].reinterpret(int32)
+                    asc.data_copy(target, n[:rows, :columns], atomic_add=True)
+        asc.cross_core_set_flag(RESCALED, Pipe.MTE3)
+
+    def v2(self, o: GlobalTensor, out: GlobalTensor, divisor_slot: int) -> None:
         """[V2] output = O / (l S16), after the last key block."""
         asc.cross_core_wait_flag(OUTPUT_READY)
-        for r0, rows in tiles(o.rows, step):
-            with tile_in.fill() as buffer:
-                asc.data_copy(buffer.tile((rows, latent), fp32), o[r0 : r0 + rows, :])
-            with tile_in.take() as buffer:
-                x = buffer.tile((rows, latent), fp32)
-                drop_overflow(x)
-                write_output(x, out[r0 : r0 + rows, :], of_slot(divisor, divisor_slot, r0, rows))
+        for r0, rows in asc.tiles(o.rows, self.step):
+            here = slice(r0, r0 + rows)
+            with self.tile_in.fill() as buffer:
+                asc.data_copy(buffer.tile((rows, o.columns), fp32), o[here, :])
+            with self.tile_in.take() as buffer:
+                x = buffer.tile((rows, o.columns), fp32)
+                self.drop_overflow(x)
+                self.write_output(x, out[here, :], self.of_slot(self.divisor, divisor_slot, here))
 
-    @core.stage(AIV)
-    def v2_mul(
-        t: asc.GlobalTensor, o: asc.GlobalTensor, out: asc.GlobalTensor, slot: int, divisor_slot: int, first: bool, last: bool
+    def v2_by_multiplication(
+        self, t: GlobalTensor, o: GlobalTensor, out: GlobalTensor, slot: int, divisor_slot: int,
+        first_keys: bool, last_keys: bool,
     ) -> None:
-        """[V2 of FlashAttention] O = O exp(m_{i-1} - m_i) + T after every key block, O and T through the vector core."""
+        """[V2 of FlashAttention] O = O exp(m_{i-1} - m_i) + T, after every key block, through the vector core."""
         asc.cross_core_wait_flag(OUTPUT_READY)
-        for r0, rows in tiles(t.rows, step):
-            with tile_in.fill() as buffer:
-                asc.data_copy(buffer.tile((rows, latent), fp32), t[r0 : r0 + rows, :])
-            if not first:
-                with tile_in.fill() as buffer:
-                    asc.data_copy(buffer.tile((rows, latent), fp32), o[r0 : r0 + rows, :])
-            with tile_in.take() as buffer:
-                x = buffer.tile((rows, latent), fp32)
-                if not first:
-                    asc.brcb(blocks[:rows, :], of_slot(shrink, slot, r0, rows))
-                    with tile_in.take() as previous:
-                        y = previous.tile((rows, latent), fp32)
-                        asc.mul(y, y, blocks[:rows, :])
+        for r0, rows in asc.tiles(t.rows, self.step):
+            here, shape = slice(r0, r0 + rows), (rows, t.columns)
+            for tensor in (t,) if first_keys else (t, o):
+                with self.tile_in.fill() as buffer:
+                    asc.data_copy(buffer.tile(shape, fp32), tensor[here, :])
+            with self.tile_in.take() as buffer:
+                x = buffer.tile(shape, fp32)
+                if not first_keys:
+                    with self.tile_in.take() as previous:
+                        y = previous.tile(shape, fp32)
+                        asc.by_rows(asc.mul, y, self.of_slot(self.shrink, slot, here), self.blocks)
                         asc.add(x, x, y)
-                if last:
-                    write_output(x, out[r0 : r0 + rows, :], of_slot(divisor, divisor_slot, r0, rows))
+                if last_keys:
+                    self.write_output(x, out[here, :], self.of_slot(self.divisor, divisor_slot, here))
                 else:
-                    with tile_out.fill() as buffer:
-                        asc.copy(buffer.tile((rows, latent), fp32), x)
-                    with tile_out.take() as buffer:
-                        asc.data_copy(o[r0 : r0 + rows, :], buffer.tile((rows, latent), fp32))
+                    with self.tile_out.fill() as buffer:
+                        asc.copy(buffer.tile(shape, fp32), x)
+                    with self.tile_out.take() as buffer:
+                        asc.data_copy(o[here, :], buffer.tile(shape, fp32))
 
-    def drop_overflow(x: asc.LocalTensor) -> None:
-        """An integer added to an exact zero is no multiple of it: such values, above 1e10, become 0 again."""
-        bits = mask[: x.elements // 8]
-        for limit, side in ((1e10, "LT"), (-1e10, "GT")):
-            asc.compare_scalar(bits, x, limit, side)
-            asc.select(x, bits, x, 0.0)
+    def drop_overflow(self, x: LocalTensor) -> None:
+        """An integer added to an exact zero makes garbage of it: magnitudes above 1e10 become 0 again."""
+        mask = self.mask[: x.elements // 8]
+        for limit, inside in ((1e10, "LT"), (-1e10, "GT")):
+            asc.compare_scalar(mask, x, limit, inside)
+            asc.select(x, mask, x, 0.0)
 
-    def write_output(x: asc.LocalTensor, out: asc.GlobalTensor, row_divisor: asc.LocalTensor) -> None:
-        """Divide each row and write it out in the output format."""
-        asc.brcb(blocks[: x.rows, :], row_divisor)
-        with tile_out.fill() as buffer:
-            asc.div(x, x, blocks[: x.rows, :])
+    def write_output(self, x: LocalTensor, out: GlobalTensor, divisor: LocalTensor) -> None:
+        """Divide each row and write it out in the format of the output."""
+        with self.tile_out.fill() as buffer:
+            asc.by_rows(asc.div, x, divisor, self.blocks)
             result = buffer.tile(x.shape, out.dtype)
             if out.dtype is bf16:
                 asc.cast(result, x, RoundMode.CAST_RINT)
             else:
                 asc.copy(result, x)
-        with tile_out.take() as buffer:
+        with self.tile_out.take() as buffer:
             asc.data_copy(out, buffer.tile(x.shape, out.dtype))
 
-    def rows_here(window: asc.GlobalTensor) -> asc.GlobalTensor:
-        """The half of the rows that this vector core works on; a cube core works on all of them."""
-        half = math.ceil(window.rows / 2)
-        return window[core.sub * half : min((core.sub + 1) * half, window.rows), :] if core.is_vector else window
+    def of_slot(self, vector: LocalTensor, slot: int, here: slice) -> LocalTensor:
+        """The rows *here* of what *vector* holds for the tasks of *slot*."""
+        return vector[slot * self.rows + here.start : slot * self.rows + here.stop]
 
-    def slot(tensor: asc.GlobalTensor, number: int, rows: int, columns: int) -> asc.GlobalTensor:
-        """This core's slot of a workspace for task or row block *number*."""
-        begin = (core.index * p.slots + number % p.slots) * tiling.task_rows
+
+@asc.kernel(cores="mix", parameters=Parameters, tensors=tensors, flops=flops)
+def amla(core: asc.Core, gm: asc.GlobalMemory, p: Parameters) -> None:
+    """MLA decode attention with rescaling by integer addition (or, for comparison, by multiplication)."""
+    cube, vector = CubeCore(core, p), VectorCore(core, p)
+    c1, c2 = (core.stage(AIC)(stage) for stage in (cube.c1, cube.c2))
+    v1, rescale, v2, v2_by_multiplication = (
+        core.stage(AIV)(stage) for stage in (vector.v1, vector.rescale, vector.v2, vector.v2_by_multiplication)
+    )
+    slots, ahead, add = p.slots, p.schedule.preload, p.schedule.rescale == "add"
+
+    def slot(tensor: GlobalTensor, number: int, rows: int, columns: int) -> GlobalTensor:
+        """This core's part of a workspace for task or row block *number*; they take turns."""
+        begin = (core.index * slots + number % slots) * p.tiling.task_rows
         return tensor[begin : begin + rows, :columns]
 
-    # The task stream of this core, across row blocks and requests alike: in each round C1 is `preload` tasks ahead
-    # of C2, so that the vector cores work on one task while the cube core works on others.
-    tasks = tasks_of(share_by_cost(row_blocks(p), p, core.count)[core.index], tiling.task_keys)
-    ahead = schedule.preload
-    for round_ in range(len(tasks) + ahead):
-        if round_ < len(tasks):
-            task = tasks[round_]
-            s, probabilities = (slot(t, task.number, task.rows, task.keys) for t in (gm.s, gm.p))
-            c1(gm.q[task.queries, :], gm.q_rope[task.queries, :], gm.kv[task.tokens, :], gm.k_rope[task.tokens, :], s)
-            v1(
-                rows_here(s), rows_here(probabilities), task.number % p.slots, task.first, task.last,
-                task.row_block % p.slots,
-            )
-        behind = round_ - max(ahead - 1, 0)
-        if add and 0 <= behind < len(tasks) and not tasks[behind].first:
+    def half(window: GlobalTensor) -> GlobalTensor:
+        """The rows of *window* that this vector core works on, of the two that belong to a cube core."""
+        rows = math.ceil(window.rows / core.subs)
+        return window[core.sub * rows : min((core.sub + 1) * rows, window.rows), :]
+
+    # The task stream of this core, across row blocks and requests alike. In each round C1 is `ahead` tasks before C2,
+    # so that the vector cores work on one task while the cube core works on others.
+    cost = lambda block: block.rows * math.ceil(block.keys / p.tiling.task_keys)  # noqa: E731
+    tasks = tasks_of(asc.deal_by_cost(row_blocks(p), cost, core.count)[core.index], p.tiling.task_keys)
+    for this_round in range(len(tasks) + ahead):
+        if this_round < len(tasks):
+            task = tasks[this_round]
+            s, probabilities = (slot(tensor, task.number, task.rows, task.keys) for tensor in (gm.s, gm.p))
+            queries, tokens = (task.queries, slice(None)), (task.tokens, slice(None))
+            c1(gm.q[queries], gm.q_rope[queries], gm.kv[tokens], gm.k_rope[tokens], s)
+            v1(half(s), half(probabilities), task.number % slots, task.row_block % slots, task.first, task.last)
+        if add and 0 <= (behind := this_round - max(ahead - 1, 0)) < len(tasks) and not tasks[behind].first:
             task = tasks[behind]
-            rescale(rows_here(slot(gm.o, task.row_block, task.rows, latent)), task.number % p.slots)
-        if round_ >= ahead:
-            task = tasks[round_ - ahead]
-            probabilities = slot(gm.p, task.number, task.rows, task.keys)
-            o, out = slot(gm.o, task.row_block, task.rows, latent), gm.out[task.queries, :]
-            product = o if add else slot(gm.t, task.number, task.rows, latent)
-            c2(probabilities, gm.kv[task.tokens, :], product, task.first, task.last)
+            rescale(half(slot(gm.o, task.row_block, task.rows, p.problem.latent_dim)), task.number % slots)
+        if this_round >= ahead:
+            task = tasks[this_round - ahead]
+            o, out = slot(gm.o, task.row_block, task.rows, p.problem.latent_dim), gm.out[task.queries, :]
+            product = o if add else slot(gm.t, task.number, task.rows, p.problem.latent_dim)
+            c2(slot(gm.p, task.number, task.rows, task.keys), gm.kv[task.tokens, :], product, task.first, task.last)
             if not add:
-                v2_mul(
-                    rows_here(product), rows_here(o), rows_here(out), task.number % p.slots, task.row_block % p.slots,
-                    task.first, task.last,
+                v2_by_multiplication(
+                    half(product), half(o), half(out), task.number % slots, task.row_block % slots, task.first, task.last
                 )
             elif task.last:
-                v2(rows_here(o), rows_here(out), task.row_block % p.slots)
+                v2(half(o), half(out), task.row_block % slots)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import simpy
 
@@ -22,12 +21,8 @@ _TOLERANCE = SCALE >> 8
 Shares = tuple[int, ...]
 """How much of each resource one byte of a move takes, in units of 1/SCALE."""
 
-
-class _Flow(NamedTuple):
-    finish: int
-    sequence: int
-    weight: int
-    done: Callable[[int], None]
+_Flow = tuple[int, int, int, Callable[[int], None]]
+"""(bytes served to the group when it ends, sequence number, weight, what to call then)."""
 
 
 @dataclass(eq=False)
@@ -35,7 +30,7 @@ class _Group:
     limit: int
     shares: Shares
     reserved: bool
-    rate: int = 0
+    rate: int
     served: int = 0
     weight: int = 0
     flows: list[_Flow] = field(default_factory=list)
@@ -44,16 +39,21 @@ class _Group:
 class SharedBandwidth:
     """Resources shared by moves, max-min fair.
 
-    *capacities* returns the units per cycle of each resource, given the shares of the moves in progress (what a
-    memory delivers depends on the mix of directions). A *reserved* move is served first, with half of each
-    resource it uses while others want it too, and with all of it otherwise.
+    *capacities* has the units per cycle of each resource. A *reserved* move is served first, with half of each
+    resource it uses while others want it too, and with all of it otherwise; while it shares a resource with others,
+    *mixed_capacities* hold (a memory delivers less when it serves both directions).
     """
 
-    def __init__(self, env: simpy.Environment, capacities: Callable[[list[Shares]], tuple[int, ...]]) -> None:
+    def __init__(self, env: simpy.Environment, capacities: tuple[int, ...], mixed_capacities: tuple[int, ...]) -> None:
         self._env = env
         self._capacities = capacities
+        self._mixed_capacities = mixed_capacities
         self._groups: dict[tuple[int, Shares, bool], _Group] = {}
         self._in_order: list[_Group] = []
+        self._demand = [0] * len(capacities)
+        self._wanted = [0] * len(capacities)
+        self._reserved = 0
+        self._at_limits = True
         self._time = 0
         self._sequence = 0
         self._next: simpy.Event | None = None
@@ -69,29 +69,40 @@ class SharedBandwidth:
         key = limit, shares, reserved
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = _Group(*key)
+            group = self._groups[key] = _Group(limit, shares, reserved, limit)
             self._in_order = [self._groups[known] for known in sorted(self._groups)]
         self._sequence += 1
-        heapq.heappush(group.flows, _Flow(group.served + size * SCALE, self._sequence, weight, done))
-        group.weight += weight
+        heapq.heappush(group.flows, (group.served + size * SCALE, self._sequence, weight, done))
+        self._add(group, weight)
         self._reschedule()
+
+    def _add(self, group: _Group, weight: int) -> None:
+        """Account for *weight* more moves of *group* (fewer, if negative)."""
+        group.weight += weight
+        if group.reserved:
+            self._reserved += weight
+            return
+        for resource, share in enumerate(group.shares):
+            if share:
+                self._demand[resource] += weight * share
+                self._wanted[resource] += weight * share * group.limit
 
     def _advance(self) -> None:
         now = int(self._env.now)
         elapsed = now - self._time
         if elapsed:
-            for group in self._groups.values():
+            for group in self._in_order:
                 group.served += group.rate * elapsed
             self._time = now
 
     def _reschedule(self) -> None:
-        """Recompute all rates and plan the next completion."""
-        self._fill()
+        """Recompute the rates and plan the next completion."""
         if not self._in_order:
             self._next = None
             return
+        self._fill()
         soonest = min(
-            [-((group.served + _TOLERANCE - group.flows[0].finish) // group.rate) for group in self._in_order]
+            [-((group.served + _TOLERANCE - group.flows[0][0]) // group.rate) for group in self._in_order]
         )
         event = self._next = simpy.Timeout(self._env, max(soonest, 0))
         event.callbacks = [self._complete]
@@ -101,47 +112,47 @@ class SharedBandwidth:
             return  # a later start or end has changed the rates and planned anew
         self._advance()
         finished: list[_Flow] = []
-        for key, group in list(self._groups.items()):
-            while group.flows and group.flows[0].finish - group.served <= _TOLERANCE:
+        for group in list(self._in_order):
+            reached = group.served + _TOLERANCE
+            while group.flows and group.flows[0][0] <= reached:
                 flow = heapq.heappop(group.flows)
-                group.weight -= flow.weight
+                self._add(group, -flow[2])
                 finished.append(flow)
             if not group.flows:
-                del self._groups[key]
+                del self._groups[group.limit, group.shares, group.reserved]
                 self._in_order.remove(group)
         self._reschedule()
-        finished.sort(key=lambda flow: flow.sequence)
-        now = self._time
-        for flow in finished:
-            flow.done(now)
+        if len(finished) > 1:
+            finished.sort(key=lambda flow: flow[1])
+        for _, _, _, done in finished:
+            done(self._time)
 
     def _fill(self) -> None:
-        """Progressive filling: raise all rates together; freeze a group at its limit or at a full resource."""
-        groups = self._in_order
-        left = list(self._capacities([group.shares for group in groups]))
-        active = [group for group in groups if not group.reserved]
-        if len(active) < len(groups):
-            for group in groups:
-                if group.reserved:
-                    self._reserve(group, active, left)
-        resources = range(len(left))
-        demand = [0] * len(left)
-        wanted = [0] * len(left)
-        for group in active:
-            weight, limit = group.weight, group.limit
-            for resource, share in enumerate(group.shares):
-                if share:
-                    demand[resource] += weight * share
-                    wanted[resource] += weight * share * limit
-        if all(wanted[resource] <= left[resource] * SCALE for resource in resources):
-            for group in active:
-                group.rate = group.limit
+        """Set the rate of every group: its limit where nothing is short, else what progressive filling gives."""
+        if not self._reserved and all([w <= c * SCALE for w, c in zip(self._wanted, self._capacities, strict=True)]):
+            if not self._at_limits:
+                for group in self._in_order:
+                    group.rate = group.limit
+                self._at_limits = True
             return
+        self._at_limits = False
+        active = self._in_order
+        left = list(self._capacities)
+        if self._reserved:
+            active = [group for group in self._in_order if not group.reserved]
+            for group in self._in_order:
+                if group.reserved:
+                    left = self._reserve(group, left)
+        self._share_out(active, left)
+
+    def _share_out(self, active: list[_Group], left: list[int]) -> None:
+        """Progressive filling: raise all rates together; freeze a group at its limit or at a full resource."""
+        demand = list(self._demand)
         while active:
             level, bottleneck = active[0].limit, -1
-            for resource in resources:
-                if demand[resource]:
-                    share_of_all = left[resource] * SCALE // demand[resource]
+            for resource, wanted in enumerate(demand):
+                if wanted:
+                    share_of_all = left[resource] * SCALE // wanted
                     if share_of_all < level:
                         level, bottleneck = share_of_all, resource
             rest = []
@@ -156,13 +167,14 @@ class SharedBandwidth:
                     rest.append(group)
             active = rest
 
-    @staticmethod
-    def _reserve(group: _Group, others: list[_Group], left: list[int]) -> None:
+    def _reserve(self, group: _Group, left: list[int]) -> list[int]:
+        """Serve a reserved group first; return what is left for the others."""
+        contended = [bool(share and wanted) for share, wanted in zip(group.shares, self._demand, strict=True)]
+        if any(contended):
+            left = [min(one, mixed) for one, mixed in zip(left, self._mixed_capacities, strict=True)]
         rate = group.limit
         for resource, share in enumerate(group.shares):
             if share:
-                contended = any(other.shares[resource] for other in others)
-                rate = min(rate, left[resource] * SCALE // share // (2 if contended else 1))
-        group.rate = max(rate, 1)
-        for resource, share in enumerate(group.shares):
-            left[resource] -= min(rate * share // SCALE, left[resource])
+                rate = min(rate, left[resource] * SCALE // (share * group.weight) // (2 if contended[resource] else 1))
+        group.rate = rate or 1
+        return [one - min(rate * group.weight * share // SCALE, one) for one, share in zip(left, group.shares, strict=True)]

@@ -93,7 +93,6 @@ class CoreModel:
         self.queue_full_cycles = 0
         self._issue = chip.scalar.issue_cycles.value
         self._cross_latency = chip.sync.cross_core_latency_cycles.value
-        self._counter_max = chip.sync.cross_core_counter_max.value
         self.lowered_calls = calls
         self._call = 0
         self._position = 0
@@ -328,14 +327,15 @@ class CoreModel:
                 end = max(end, pipe.free, pipe.visible)
         elif kind == CROSS_WAIT:
             channels = self.machine.channels(self, a, b)
-            if not all(channel.arrived for channel in channels):
+            if not all(channel.ready for channel in channels):
                 self.scalar_wait = operation
                 return -1
-            arrival, setter_core, setter = max(channel.take(time, self, index, self._counter_max) for channel in channels)
+            arrival, setter_core, setter = max(channel.take(time, index) for channel in channels)
             if arrival > time:
                 self.links[index] = setter_core, setter
                 end = arrival + self._issue
         elif kind == SET:
+            end = time + b
             self._flag(a).set(end, index, self)
         elif kind == WAIT:
             flag = self._flag(a)

@@ -21,13 +21,13 @@ def deadlock_report(machine: Machine) -> DeadlockError:
         for pipe, index, operation in _blocked(core):
             where = machine.instruction(core.number, index).where
             message = f"{pipe} waits for {_wanted(machine, core, operation, index)}"
-            key = (core.core.kind, str(where), message)
+            key: tuple[object, ...] = (core.core.kind, str(where), message)
             found.setdefault(key, []).append(core)
             places[key] = Diagnostic(message, where.file, where.line)
     diagnostics = []
-    for key, cores in found.items():
+    for found_key, cores in found.items():
         more = f" and {len(cores) - 1} more" if len(cores) > 1 else ""
-        place = places[key]
+        place = places[found_key]
         diagnostics.append(Diagnostic(f"deadlock on {cores[0].core}{more}: {place.message}", place.file, place.line))
     return DeadlockError(diagnostics)
 
@@ -63,7 +63,7 @@ def _wanted(machine: Machine, core: CoreModel, operation: Operation, index: int)
     if kind == CROSS_WAIT:
         peers = machine.peers(core, b)
         missing = [
-            str(peer.core) for peer, channel in zip(peers, machine.channels(core, a, b), strict=True) if not channel.arrived
+            str(peer.core) for peer, channel in zip(peers, machine.channels(core, a, b), strict=True) if not channel.ready
         ]
         kinds = "cube" if peers and peers[0].core.kind is CoreKind.AIC else "vector"
         return (

@@ -8,6 +8,7 @@ the chip, and is reported instead of simulated.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -59,17 +60,37 @@ class UnitTile:
 
 
 class Channel:
-    """Cross-core sets of one flag from one core to another, in order of arrival."""
+    """Cross-core sets of one flag from one core to another, in order of arrival, and the waits that took them."""
 
-    __slots__ = ("arrived", "flag")
+    __slots__ = ("arrivals", "flag", "waits")
 
     def __init__(self, flag: int) -> None:
         self.flag = flag
-        self.arrived: deque[tuple[int, int, int]] = deque()
+        self.arrivals: list[tuple[int, int, int]] = []
+        self.waits: list[tuple[int, int]] = []
 
-    def take(self, time: int, core: CoreModel, index: int, limit: int) -> tuple[int, int, int]:
-        """Consume the oldest set at *time*; report if more than *limit* had piled up by then."""
-        outstanding = sum(arrival <= time for arrival, _, _ in self.arrived)
-        if outstanding > limit:
-            core.machine.counter_overflow(core, self.flag, index, outstanding, limit)
-        return self.arrived.popleft()
+    @property
+    def ready(self) -> bool:
+        """Whether a set is known that no wait has taken."""
+        return len(self.arrivals) > len(self.waits)
+
+    def take(self, time: int, index: int) -> tuple[int, int, int]:
+        """The wait *index*, which begins at *time*, takes the oldest set: (arrival, core, index of the set)."""
+        self.waits.append((time, index))
+        return self.arrivals[len(self.waits) - 1]
+
+    def overflows(self, limit: int) -> Iterator[tuple[int, int, bool]]:
+        """Yield each place where more than *limit* sets were outstanding.
+
+        An entry is (outstanding, index of the wait that finds them, True) or, for sets that nobody waits for,
+        (outstanding, position of the last arrival, False).
+        """
+        seen = 0
+        for taken, (time, index) in enumerate(self.waits):
+            while seen < len(self.arrivals) and self.arrivals[seen][0] <= time:
+                seen += 1
+            if seen - taken > limit:
+                yield seen - taken, index, True
+        left = len(self.arrivals) - len(self.waits)
+        if left > limit:
+            yield left, len(self.arrivals) - 1, False

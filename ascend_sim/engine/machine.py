@@ -99,9 +99,12 @@ class Machine:
             if self._ready:
                 self._settle()
                 self.observers.advanced(int(self.env.now), self)
+        finished = all(core.finished for core in self.cores)
+        if finished:
+            self._check_flags()
         if self._faults:
             raise FlagError(list(self._faults))
-        if not all(core.finished for core in self.cores):
+        if not finished:
             raise deadlock_report(self)
         return self._schedule()
 
@@ -126,7 +129,7 @@ class Machine:
                 for receiver in self.peers(core, mode)
             ]
         for receiver, channel in routes:
-            channel.arrived.append((arrival, core.number, index))
+            channel.arrivals.append((arrival, core.number, index))
             self.wake(receiver)
 
     def channels(self, core: CoreModel, flag: int, mode: int) -> list[Channel]:
@@ -158,12 +161,32 @@ class Machine:
             f"set has passed: the flag is one bit, so one set is lost; wait for it first, or use another id",
         )
 
-    def counter_overflow(self, core: CoreModel, flag: int, index: int, outstanding: int, limit: int) -> None:
-        """Report a cross-core flag that counted past its limit."""
+    def _check_flags(self) -> None:
+        """Report flags that were left raised twice, and cross-core flags that counted past their limit."""
+        limit = self.chip.sync.cross_core_counter_max.value
+        for core in self.cores:
+            for flag in core.flags.values():
+                if len(flag.raised) > 1:
+                    self.set_twice(core, flag.number, flag.raised[1][1])
+            for channels in core.channels.values():
+                for channel in channels:
+                    for outstanding, place, waited in channel.overflows(limit):
+                        self._counter_overflow(core, channel, outstanding, place, waited)
+
+    def _counter_overflow(self, core: CoreModel, channel: Channel, outstanding: int, place: int, waited: bool) -> None:
+        if waited:
+            self._fault(
+                core, place,
+                f"cross-core flag {channel.flag} had been set {outstanding} times ahead of this wait; its counter holds "
+                f"{self.chip.sync.cross_core_counter_max.value}: wait more often, or answer with a flag in the other "
+                f"direction",
+            )
+            return
+        _, sender, index = channel.arrivals[place]
         self._fault(
-            core, index,
-            f"cross-core flag {flag} had been set {outstanding} times ahead of this wait; its counter holds {limit}: "
-            f"wait more often, or answer with a flag in the other direction",
+            self.cores[sender], index,
+            f"cross-core flag {channel.flag} has been set {outstanding} times that {core.core} never waits for; its counter "
+            f"holds {self.chip.sync.cross_core_counter_max.value}: wait once for each set",
         )
 
     def instruction(self, number: int, index: int) -> Instruction:
@@ -188,7 +211,7 @@ class Machine:
                 issue * len(core.starts), core.queue_full_cycles, core.end,
             )
             cores.append(schedule)
-        cycles = max((core.end for core in self.cores), default=self.launch_cycles)
+        cycles = max((core.end for core in self.cores if core.lowered_calls), default=self.launch_cycles)
         return Schedule(
             self.program, cycles, self.launch_cycles, tuple(cores), self._memory_statistics(), tuple(self._warnings())
         )

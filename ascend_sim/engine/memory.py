@@ -38,16 +38,16 @@ class DieMemory:
         self._env = env
         self._cache = L2Cache(chip.l2.bytes.value, chip.l2.sector_bytes.value, span)
         self._miss_extra = chip.l2.miss_extra_cycles.value
-        self._read = _units(chip.l2.read_bytes_per_cycle.value)
-        self._write = _units(chip.l2.write_bytes_per_cycle.value)
+        l2 = _units(chip.l2.read_bytes_per_cycle.value), _units(chip.l2.write_bytes_per_cycle.value)
         self._hbm = _units(chip.hbm_bytes_per_cycle(mixed=False))
-        self._hbm_mixed = _units(chip.hbm_bytes_per_cycle(mixed=True))
-        self._bandwidth = SharedBandwidth(env, self._capacities)
+        self._bandwidth = SharedBandwidth(
+            env, (*l2, self._hbm), (*l2, _units(chip.hbm_bytes_per_cycle(mixed=True)))
+        )
 
     def move(self, move: Move, base: int, start: int, weight: int, done: Callable[[int], None]) -> None:
         """Carry out *move* from cycle *start* on; call *done* with the cycle of its last byte, at that cycle."""
         arrival = simpy.Timeout(self._env, start + move.head - int(self._env.now))
-        arrival.callbacks.append(lambda _: self._arrive(move, base, weight, done))  # type: ignore[union-attr]
+        arrival.callbacks.append(lambda _: self._arrive(move, base, weight, done))
 
     def statistics(self) -> MemoryStatistics:
         """Bytes moved so far."""
@@ -74,15 +74,9 @@ class DieMemory:
             self._bandwidth.start(access.bytes, limit, shares, weight, done)
             return
         late = simpy.Timeout(self._env, self._miss_extra)
-        late.callbacks.append(  # type: ignore[union-attr]
+        late.callbacks.append(
             lambda _: self._bandwidth.start(access.bytes, limit, shares, weight, done)
         )
-
-    def _capacities(self, moves: list[Shares]) -> tuple[int, ...]:
-        """Units per cycle of L2 reads, L2 writes and HBM; HBM delivers less while it serves both directions."""
-        writing = _WRITE_BACK in moves
-        reading = any(shares[2] for shares in moves if shares != _WRITE_BACK)
-        return self._read, self._write, self._hbm_mixed if writing and reading else self._hbm
 
 
 def _units(bytes_per_cycle: float) -> int:

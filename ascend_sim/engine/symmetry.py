@@ -101,8 +101,7 @@ def _lump(groups: list[Group], footprints: _Footprints) -> list[list[int]]:
 def _dies(program: Program) -> dict[int, list[Group]]:
     groups: dict[int, dict[int, list[Stream]]] = defaultdict(lambda: defaultdict(list))
     for stream in program.streams:
-        if stream.calls:
-            groups[stream.core.die][stream.core.group].append(stream)
+        groups[stream.core.die][stream.core.group].append(stream)
     return {die: [tuple(streams) for streams in by_group.values()] for die, by_group in groups.items()}
 
 

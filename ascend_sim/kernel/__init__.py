@@ -17,6 +17,16 @@ from ascend_sim.kernel.api import (
 )
 from ascend_sim.kernel.build import GlobalMemory, Kernel, Parameters, block_count, build, kernel
 from ascend_sim.kernel.core import Core
+from ascend_sim.kernel.library import (
+    by_rows,
+    deal_by_cost,
+    fill_columns_from,
+    padded_columns,
+    row_max,
+    row_sum,
+    spread,
+    tiles,
+)
 from ascend_sim.kernel.program import BufferUse, Call, CoreId, Program, Stream, Template, TensorDeclaration
 from ascend_sim.kernel.ring import Ring
 from ascend_sim.kernel.vector import *  # noqa: F403
@@ -71,5 +81,13 @@ __all__ = [
     "uint16",
     "uint32",
     "wait_flag",
+    "by_rows",
+    "deal_by_cost",
+    "fill_columns_from",
+    "padded_columns",
+    "row_max",
+    "row_sum",
+    "spread",
+    "tiles",
     *_vector_functions,
 ]

@@ -21,7 +21,8 @@ def data_copy(
     where = user_line()
     if isinstance(destination, LocalTensor) and isinstance(source, GlobalTensor):
         if atomic_add:
-            raise KernelError(Diagnostic("data_copy: atomic_add works on GM destinations only; drop it here", where.file, where.line))
+            message = "data_copy: atomic_add works on GM destinations only; drop it here"
+            raise KernelError(Diagnostic(message, where.file, where.line))
         emit(LoadGm(where=where, destination=destination, source=source))
     elif isinstance(destination, GlobalTensor) and isinstance(source, LocalTensor):
         emit(StoreGm(where=where, destination=destination, source=source, atomic=atomic_add))

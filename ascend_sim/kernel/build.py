@@ -15,7 +15,7 @@ from ascend_sim.isa.source import user_line
 from ascend_sim.isa.words import CoreKind, Space
 from ascend_sim.kernel.core import Core, capacity
 from ascend_sim.kernel.program import BufferUse, CoreId, Program, Stream, TensorDeclaration
-from ascend_sim.kernel.trace import Recipes, Tracer
+from ascend_sim.kernel.trace import Recordings, Tracer
 from ascend_sim.numerics import DType
 
 Cores = Literal["mix", "cube", "vector"]
@@ -134,13 +134,13 @@ def build(definition: Kernel, parameters: Parameters, chip: Chip, blocks: int | 
     """
     count = block_count(definition, chip, blocks)
     gm = GlobalMemory(chip.l2.line_bytes.value, count)
-    recipes = Recipes()
+    recordings = Recordings()
     streams: list[Stream] = []
     uses: dict[tuple[CoreKind, Space], BufferUse] = {}
     _guarded(definition, lambda: definition.tensors(gm, parameters))
     for index in range(count):
         for core_id in _cores_of(definition, chip, index):
-            tracer = Tracer(core_id, chip, recipes, definition.auto_barrier)
+            tracer = Tracer(core_id, chip, recordings, definition.auto_barrier)
             core = Core(tracer, index, count, chip.cores.aiv_per_aic.value if definition.cores == "mix" else 1)
 
             def trace(core: Core = core, tracer: Tracer = tracer) -> None:
@@ -148,13 +148,13 @@ def build(definition: Kernel, parameters: Parameters, chip: Chip, blocks: int | 
                     definition.function(core, gm, parameters)
                     core.finish()
 
-            _guarded(definition, trace, recipes)
+            _guarded(definition, trace, recordings)
             streams.append(Stream(core_id, tuple(tracer.calls)))
             for space, buffers in core.buffer_use().items():
                 named = tuple((buffer.name, buffer.size) for buffer in buffers)
                 if named:
                     uses.setdefault((core.kind, space), BufferUse(core.kind, space.value, named, capacity(chip, space)))
-    recipes.raise_faults()
+    recordings.raise_faults()
     return Program(
         definition.name, tuple(gm.declarations), tuple(streams), tuple(uses.values()),
         definition.flops(parameters), gm.size,
@@ -173,15 +173,15 @@ def _cores_of(definition: Kernel, chip: Chip, index: int) -> list[CoreId]:
     return cube + [CoreId(die, group, CoreKind.AIV, sub) for sub in range(per_group)]
 
 
-def _guarded(definition: Kernel, run: Callable[[], None], recipes: Recipes | None = None) -> None:
+def _guarded(definition: Kernel, run: Callable[[], None], recordings: Recordings | None = None) -> None:
     """Run user code; turn whatever it raises into a message that names its line."""
     try:
         run()
     except (KernelError, ProgramError) as error:
-        if recipes is not None and isinstance(error, KernelError):
+        if recordings is not None and isinstance(error, KernelError):
             for diagnostic in error.diagnostics:
-                recipes.add(diagnostic)
-            recipes.raise_faults()
+                recordings.add(diagnostic)
+            recordings.raise_faults()
         raise
     except Exception as error:
         line = None

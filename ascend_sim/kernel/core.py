@@ -21,8 +21,8 @@ from ascend_sim.isa.operands import (
 )
 from ascend_sim.isa.source import user_line
 from ascend_sim.isa.words import CoreKind, Pipe, Space
-from ascend_sim.kernel.program import Call, CoreId
-from ascend_sim.kernel.recipe import recipe_of
+from ascend_sim.kernel.program import Call
+from ascend_sim.kernel.recipe import Recipes
 from ascend_sim.kernel.ring import Ring
 from ascend_sim.kernel.trace import Tracer
 from ascend_sim.numerics import DType
@@ -59,6 +59,7 @@ class Core:
         self.subs = subs
         self.kind = tracer.core.kind
         self._tracer = tracer
+        self._recipes = Recipes()
         self._rings: list[Ring] = []
         self._buffers: dict[Space, list[Buffer]] = defaultdict(list)
         self._event_ids: dict[tuple[Pipe, Pipe], list[str]] = defaultdict(list)
@@ -90,7 +91,8 @@ class Core:
         """
         where = user_line()
         if space is Space.GM:
-            raise KernelError(Diagnostic(f"buffer '{name}': tensors in GM are declared by the kernel's tensors function", where.file, where.line))
+            message = f"buffer '{name}': tensors in GM are declared by the kernel's tensors function; use UB, L1 or L0"
+            raise KernelError(Diagnostic(message, where.file, where.line))
         used = self._buffers[space]
         offset = round_up(used[-1].offset + used[-1].size, ALIGNMENT[space]) if used else 0
         buffer = Buffer(name, space, offset, size, where, unit_flag)
@@ -100,7 +102,7 @@ class Core:
         limit = capacity(self._tracer.chip, space)
         if offset + size > limit:
             parts = ", ".join(f"{one.name} {one.size}" for one in used)
-            self._tracer.recipes.fault(
+            self._tracer.recordings.fault(
                 f"{space.value} overflows at buffer '{name}': it needs bytes {offset} to {offset + size}, the memory "
                 f"has {limit} B (in use: {parts}); make tiles smaller or rings shallower",
                 where,
@@ -109,7 +111,7 @@ class Core:
 
     def tensor(self, name: str, space: Space, shape: tuple[int, ...] | int, dtype: DType) -> LocalTensor:
         """Reserve a buffer and lay a tensor of *shape* and *dtype* over it."""
-        return self._part(name, (space, shape, dtype), False)
+        return self._tensor(name, space, shape, dtype, False)
 
     def ring(
         self, name: str, *parts: Part, buffers: int = 2, fill: Pipe, drain: Pipe, unit_flag: bool = False
@@ -120,26 +122,29 @@ class Core:
         """
         where = user_line()
         if buffers < 1 or not parts:
-            raise KernelError(Diagnostic(f"ring '{name}' needs at least one part and one buffer, got {len(parts)} and {buffers}", where.file, where.line))
+            message = f"ring '{name}' has {len(parts)} parts and {buffers} buffers; it needs at least one of each"
+            raise KernelError(Diagnostic(message, where.file, where.line))
         names = [name if len(parts) == 1 else f"{name}.{part[0].value.lower()}" for part in parts]
         slots = tuple(
             tuple(self._part(f"{label}[{i}]", part, unit_flag) for label, part in zip(names, parts, strict=True))
             for i in range(buffers)
         )
         usable = all(part[0].core is self.kind for part in parts)
-        ids = ((), ()) if unit_flag or not usable else (self._events(name, fill, drain, buffers), self._events(name, drain, fill, buffers))
+        ids: tuple[tuple[int, ...], tuple[int, ...]] = (), ()
+        if usable and not unit_flag:
+            ids = self._events(name, fill, drain, buffers), self._events(name, drain, fill, buffers)
         ring = Ring(name, slots, fill, drain, *ids, usable)
-        ring.recipe = self._tracer.recipes.number((name, slots, fill, drain, *ids))
+        ring.recipe = self._tracer.recordings.number((name, slots, fill, drain, *ids))
         ring.open()
         self._rings.append(ring)
         return ring
 
     def stage(self, kind: CoreKind) -> Callable[[Callable[Arguments, None]], Callable[Arguments, None]]:
-        """Decorate a function as a stage of the kernel on one kind of core; on the other kind it does nothing.
+        """Make a function or method a stage of the kernel on one kind of core; on the other kind it does nothing.
 
         A stage is recorded once for each set of arguments and ring positions: windows of global tensors may differ
-        from call to call in their place only. It may use arguments, rings, buffers and constants of the kernel;
-        a list or other mutable object of the kernel is refused, since its changes would go unseen.
+        from call to call in their place only. It may use arguments, rings, buffers and constants of the kernel or
+        of its object; a list or other mutable value there is refused, since its changes would go unseen.
         """
 
         def decorate(body: Callable[Arguments, None]) -> Callable[Arguments, None]:
@@ -168,11 +173,11 @@ class Core:
 
         args = tuple(bind(value) for value in args)
         kwargs = {name: bind(value) for name, value in kwargs.items()}
-        key = (self.kind, recipe_of(body), args, tuple(kwargs.items()), tuple(ring.position for ring in self._rings))
-        found = tracer.recipes.stages.get(key)
+        key = (self.kind, self._recipes.of(body), args, tuple(kwargs.items()), tuple(ring.position for ring in self._rings))
+        found = tracer.recordings.stages.get(key)
         if found is None:
             template = tracer.record_stage(body.__name__, lambda: body(*args, **kwargs))
-            found = tracer.recipes.stages[key] = template, tuple(ring.position for ring in self._rings)
+            found = tracer.recordings.stages[key] = template, tuple(ring.position for ring in self._rings)
         template, positions = found
         for ring, position in zip(self._rings, positions, strict=True):  # type: ignore[call-overload]
             ring.position = position
@@ -182,20 +187,24 @@ class Core:
         """Close the rings; collect a fault for every slot left in use."""
         for ring in self._rings:
             for fault in ring.close():
-                self._tracer.recipes.fault(fault.message, ring.where)
+                self._tracer.recordings.fault(fault.message, ring.where)
         self._tracer.flush()
 
     def buffer_use(self) -> dict[Space, list[Buffer]]:
         """The buffers reserved on this core by memory space."""
         return dict(self._buffers)
 
-    def _part(self, name: str, part: Part, unit_flag: bool) -> LocalTensor | Buffer:  # type: ignore[return]
+    def _part(self, name: str, part: Part, unit_flag: bool) -> LocalTensor | Buffer:
         if len(part) == 2:
             return self.buffer(name, part[0], part[1], unit_flag=unit_flag)
-        space, shape, dtype = part
+        return self._tensor(name, *part, unit_flag)
+
+    def _tensor(
+        self, name: str, space: Space, shape: tuple[int, ...] | int, dtype: DType, unit_flag: bool
+    ) -> LocalTensor:
         shape = (shape,) if isinstance(shape, int) else shape
-        order = DEFAULT_ORDER[space]
-        size = int(np.prod(padded(shape, dtype, order, space) if len(shape) == 2 else shape)) * dtype.bytes
+        laid_out = padded(shape, dtype, DEFAULT_ORDER[space], space) if len(shape) == 2 else shape
+        size = int(np.prod(laid_out)) * dtype.bytes
         return self.buffer(name, space, size, unit_flag=unit_flag).tile(shape, dtype)
 
     def _events(self, ring: str, source: Pipe, destination: Pipe, count: int) -> tuple[int, ...]:
@@ -205,7 +214,7 @@ class Core:
         limit = self._tracer.chip.sync.event_ids.value
         if len(taken) > limit:
             holders = ", ".join(f"{name} {taken.count(name)}" for name in dict.fromkeys(taken))
-            self._tracer.recipes.fault(
+            self._tracer.recordings.fault(
                 f"ring '{ring}' needs {count} event ids {source.value}->{destination.value}, {max(limit - first, 0)} of "
                 f"{limit} are left (in use: {holders}); put operands that travel together into one ring, or use "
                 f"fewer buffers",

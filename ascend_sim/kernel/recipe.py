@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from enum import Enum
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any
 
 from pydantic import BaseModel
@@ -17,42 +17,73 @@ from ascend_sim.numerics import DType
 _VALUES = (int, float, str, bool, bytes, type(None), Enum, DType, Buffer, LocalTensor, GlobalTensor)
 
 
-def recipe_of(function: Callable[..., Any]) -> Hashable:
-    """A hashable value, equal for functions that would emit equal instructions from equal arguments.
+class Recipes:
+    """Computes recipes for the stages of one core.
 
-    Raise a KernelError for a closed-over object whose changes could not be seen, such as a list.
+    A recipe is a hashable value, equal for functions that would emit equal instructions from equal arguments. The
+    recipe of a method includes the attributes of its object; it is kept until one of them is assigned anew.
     """
-    function = getattr(function, "__wrapped__", function)
-    if not isinstance(function, FunctionType):
-        return function
-    names = function.__code__.co_freevars
-    cells = function.__closure__ or ()
-    parts = tuple(
-        (name, _value(name, cell.cell_contents, function)) for name, cell in zip(names, cells, strict=True)
-    )
-    defaults = tuple(_value("a default", value, function) for value in function.__defaults__ or ())
-    return function.__code__, parts, defaults
 
+    def __init__(self) -> None:
+        self._objects: dict[int, tuple[tuple[int, ...], Hashable]] = {}
 
-def _value(name: str, value: object, function: FunctionType) -> Hashable:
-    if isinstance(value, _VALUES):
-        return value
-    if isinstance(value, Ring):
-        return "ring", value.recipe
-    if isinstance(value, tuple):
-        return tuple(_value(name, part, function) for part in value)
-    if isinstance(value, FunctionType):
-        return recipe_of(value)
-    if isinstance(value, BaseModel) and value.model_config.get("frozen"):
-        return id(value)
-    recipe = getattr(value, "recipe_key", None)
-    if recipe is not None:
-        return recipe  # type: ignore[no-any-return]
-    raise KernelError(
-        Diagnostic(
-            f"stage '{function.__name__}' uses '{name}', a {type(value).__name__} of the kernel: a stage is recorded once "
-            f"and would not see it change; pass it as an argument, or make it a tuple or a number",
-            function.__code__.co_filename,
-            function.__code__.co_firstlineno,
+    def of(self, function: Callable[..., Any]) -> Hashable:
+        """The recipe of *function*.
+
+        Raise a KernelError for a value whose changes could not be seen, such as a list.
+        """
+        if isinstance(function, MethodType):
+            return self.of(function.__func__), self._of_object(function.__self__, function.__func__)
+        function = getattr(function, "__wrapped__", function)
+        if not isinstance(function, FunctionType):
+            return function
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        parts = tuple([self._of_value(name, cell.cell_contents, function) for name, cell in cells])
+        defaults = tuple([self._of_value("a default", value, function) for value in function.__defaults__ or ()])
+        return function.__code__, parts, defaults
+
+    def _of_object(self, owner: object, function: Callable[..., Any]) -> Hashable:
+        attributes = vars(owner)
+        fingerprint = tuple([id(value) for value in attributes.values()])
+        known = self._objects.get(id(owner))
+        if known is None or known[0] != fingerprint:
+            parts = tuple([(name, self._of_value(name, value, function)) for name, value in attributes.items()])
+            known = self._objects[id(owner)] = fingerprint, _Once(parts)
+        return known[1]
+
+    def _of_value(self, name: str, value: object, function: Any) -> Hashable:
+        if isinstance(value, _VALUES):
+            return value
+        if isinstance(value, Ring):
+            return "ring", value.recipe
+        if isinstance(value, tuple):
+            return tuple([self._of_value(name, part, function) for part in value])
+        if isinstance(value, (FunctionType, MethodType)):
+            return self.of(value)
+        if isinstance(value, BaseModel) and value.model_config.get("frozen"):
+            return id(value)
+        recipe: Hashable = getattr(value, "recipe_key", None)
+        if recipe is not None:
+            return recipe
+        raise KernelError(
+            Diagnostic(
+                f"stage '{function.__name__}' uses '{name}', a {type(value).__name__} of the kernel: a stage is recorded "
+                f"once and would not see it change; pass it as an argument, or make it a tuple or a number",
+                function.__code__.co_filename,
+                function.__code__.co_firstlineno,
+            )
         )
-    )
+
+
+class _Once:
+    """A large value whose hash is computed once."""
+
+    def __init__(self, value: Hashable) -> None:
+        self._value = value
+        self._hash = hash(value)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, _Once) and self._value == other._value)

@@ -31,7 +31,7 @@ MAX_DIAGNOSTICS = 20
 _current: ContextVar[Tracer] = ContextVar("tracer")
 
 
-class Recipes:
+class Recordings:
     """What the cores of one program share while they are traced: templates by key, and the faults found."""
 
     def __init__(self) -> None:
@@ -83,10 +83,10 @@ class _Pending:
 class Tracer:
     """Records one core. *auto_barrier* places `pipe_barrier` between dependent instructions of PIPE_V and PIPE_M."""
 
-    def __init__(self, core: CoreId, chip: Chip, recipes: Recipes, auto_barrier: bool) -> None:
+    def __init__(self, core: CoreId, chip: Chip, recordings: Recordings, auto_barrier: bool) -> None:
         self.core = core
         self.chip = chip
-        self.recipes = recipes
+        self.recordings = recordings
         self.calls: list[Call] = []
         self.in_stage = False
         self._auto_barrier = auto_barrier
@@ -98,7 +98,7 @@ class Tracer:
         """Check and record *instruction*; faults are collected."""
         if self.core.kind not in instruction.cores:
             kinds = " or ".join(sorted(kind.value for kind in instruction.cores)) or "no"
-            self.recipes.fault(
+            self.recordings.fault(
                 f"{instruction.mnemonic} ({instruction.operands()}) belongs to {kinds} cores, this is an "
                 f"{self.core.kind.value} core; write it in a stage of the right kind",
                 instruction.where,
@@ -106,7 +106,7 @@ class Tracer:
             return
         faults = list(instruction.check(self.chip))
         for message in faults:
-            self.recipes.fault(f"{instruction.mnemonic}: {message}", instruction.where)
+            self.recordings.fault(f"{instruction.mnemonic}: {message}", instruction.where)
         if faults:
             return
         if self._auto_barrier:
@@ -147,7 +147,7 @@ class Tracer:
         """Close the run of instructions recorded outside of stages."""
         if self._recorded:
             self._settle()
-            template = self.recipes.intern("inline", tuple(self._recorded))
+            template = self.recordings.intern("inline", tuple(self._recorded))
             self.calls.append(Call(template, tuple(self._bases)))
         self._recorded, self._bases = [], []
 
@@ -188,4 +188,4 @@ def emit(instruction: Instruction) -> None:
     current().emit(instruction)
 
 
-__all__ = ["Core", "Recipes", "Tracer", "current", "emit"]
+__all__ = ["Core", "Recordings", "Tracer", "current", "emit"]

@@ -6,8 +6,11 @@ worked out once for each template and laid end to end for the stream.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +22,8 @@ from ascend_sim.isa.operands import LocalTensor
 from ascend_sim.isa.timing import Barrier, CrossCoreSet, CrossCoreWait, Move, Run, SetFlag, WaitFlag
 from ascend_sim.isa.words import PIPES_OF, CoreKind, Pipe, Space
 from ascend_sim.kernel.program import Template
+
+Key = TypeVar("Key")
 
 RUN, MOVE, SET, WAIT, BARRIER, CROSS_SET, CROSS_WAIT = range(7)
 _KINDS = {
@@ -119,6 +124,7 @@ class CoreTimeline:
         self.starts = _array(schedule.starts)
         self.ends = _array(schedule.ends)
         self._facts = facts
+        self._counts = Counter(facts)
 
     @cached_property
     def kinds(self) -> NDArray[np.int8]:
@@ -169,19 +175,19 @@ class CoreTimeline:
     @cached_property
     def moved(self) -> dict[Path, int]:
         """Bytes moved on each path."""
-        return _summed([facts.moved for facts in self._facts])
+        return _summed(self._counts, lambda facts: facts.moved)
 
     @cached_property
     def issued(self) -> dict[Pipe, int]:
         """Number of instructions of each pipe."""
-        return _summed([facts.issued for facts in self._facts])
+        return _summed(self._counts, lambda facts: facts.issued)
 
     @cached_property
     def head_cycles(self) -> dict[Pipe, int]:
         """Sum of the head cycles of the moves of each pipe."""
-        return _summed([facts.heads for facts in self._facts])
+        return _summed(self._counts, lambda facts: facts.heads)
 
-    def _laid(self, name: str, dtype: type[np.generic]) -> NDArray[np.generic]:
+    def _laid(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
         parts = [getattr(facts, name) for facts in self._facts]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)
 
@@ -218,9 +224,9 @@ def _array(values: object) -> NDArray[np.int64]:
     return np.asarray(values, dtype=np.int64)
 
 
-def _summed[Key](parts: list[dict[Key, int]]) -> dict[Key, int]:
+def _summed(parts: Counter[TemplateFacts], one: Callable[[TemplateFacts], dict[Key, int]]) -> dict[Key, int]:
     total: dict[Key, int] = {}
-    for part in parts:
-        for key, value in part.items():
-            total[key] = total.get(key, 0) + value
+    for facts, times in parts.items():
+        for key, value in one(facts).items():
+            total[key] = total.get(key, 0) + value * times
     return total

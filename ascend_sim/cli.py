@@ -1,0 +1,261 @@
+"""The command line. Numerical packages are imported inside the commands, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from ascend_sim.errors import ArgumentError, AscendSimError, Diagnostic, SimulatedProgramError, UserError
+
+if TYPE_CHECKING:
+    from ascend_sim.engine.observer import Observer
+    from ascend_sim.report.trace import Window
+    from ascend_sim.simulate import Outcome
+
+NAME = "ascend-sim"
+INTERRUPTED, BROKEN_PIPE = 130, 141
+"""Exit codes that a shell gives to programs ended by SIGINT and SIGPIPE."""
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the run, or of the chip (chip.KEY).")
+]
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an internal error.")] = False,
+) -> None:
+    """Simulate kernels of the Huawei Ascend 910B and 910C: time, bounds, numbers."""
+    if version:
+        from importlib.metadata import PackageNotFoundError
+        from importlib.metadata import version as installed
+
+        try:
+            typer.echo(f"{NAME} {installed(NAME)}")
+        except PackageNotFoundError:
+            typer.echo(f"{NAME} (source checkout, not installed)")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def run(
+    config: Annotated[str, typer.Argument(help="A bundled run (see `list configs`) or the path of a run file.")],
+    overrides: Overrides = [],  # noqa: B006  # typer copies defaults
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for result.json and the CSV files.")] = None,
+    data: Annotated[bool | None, typer.Option("--data/--no-data", help="Compute numbers too, or only time.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print result.json instead of the summary.")] = False,
+    trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Write trace.json of the first group of cores.")] = False,
+    trace_all: Annotated[bool, typer.Option("--trace-all", help="Write trace.json of all simulated cores.")] = False,
+    trace_window: Annotated[
+        str | None, typer.Option("--trace-window", metavar="BEGIN:END", help="Microseconds that trace.json shows.")
+    ] = None,
+) -> None:
+    """Simulate a run and print what came out."""
+    from rich.console import Console
+
+    from ascend_sim.config import load_run
+    from ascend_sim.report.files import make_folder
+    from ascend_sim.report.summary import print_summary
+    from ascend_sim.simulate import simulate
+
+    window = _window(trace_window)
+    traced = trace or trace_all or trace_window is not None
+    if traced and out is None:
+        raise ArgumentError("--trace writes trace.json and needs a folder for it: add --out DIR")
+    if config.endswith(".py"):
+        way_out = "write a run file with 'program: ...' and 'chip: ...', and run that"
+        raise ArgumentError(Diagnostic(f"is a program; {way_out} (`{NAME} init DIR` makes an example)", config))
+    configured = load_run(config, overrides)
+    if out is not None:
+        make_folder(out)
+    with _progress() as observers:
+        outcome = simulate(configured, data=data, observers=observers)
+    written = [] if out is None else _write(outcome, out, (trace_all, window) if traced else None)
+    if json:
+        typer.echo(outcome.result.to_json(), nl=False)
+    else:
+        print_summary(outcome.result, outcome.statistics, Console(highlight=False))
+        if written:
+            typer.echo(f"written: {', '.join(map(str, written))}")
+    outcome.check()
+
+
+@app.command("list")
+def list_(what: Annotated[str, typer.Argument(help="chips, programs or configs", metavar="WHAT")]) -> None:
+    """List the bundled chips, programs or configs (runs)."""
+    from ascend_sim.examples import described
+
+    rows = list(described(what))
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, about in rows:
+        typer.echo(f"{name:<{width}}  {about}".rstrip())
+
+
+@app.command()
+def show(
+    program: Annotated[str, typer.Argument(help="A bundled program or run, or the path of one.")],
+    overrides: Overrides = [],  # noqa: B006  # typer copies defaults
+    core: Annotated[str | None, typer.Option("--core", help="aic or aiv; both by default.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Instructions to show of each core.")] = 100,
+    chip: Annotated[str | None, typer.Option("--chip", help="The chip to build for, instead of the run's.")] = None,
+) -> None:
+    """List the instructions that a program executes, without simulating it."""
+    from ascend_sim.config import load_run
+    from ascend_sim.examples import run_of
+    from ascend_sim.isa.words import CoreKind
+    from ascend_sim.report.listing import listing
+    from ascend_sim.simulate import prepare
+
+    kinds = {kind.value: (kind,) for kind in CoreKind}
+    if core is not None and core not in kinds:
+        raise ArgumentError(f"--core {core}: there is no such kind of core; write aic (cube) or aiv (vector)")
+    path, chosen = run_of(program)
+    configured = load_run(path, [*overrides, *([] if chip is None else [f"chip={chip}"])])
+    loaded, _, built = prepare(configured)
+    named = f"{_short(loaded.path)}, {_short(path)}" if chosen else _short(path)
+    typer.echo(f"{built.name} on {configured.chip_name} ({named}): {loaded.kernel.summary}")
+    for line in listing(built, tuple(CoreKind) if core is None else kinds[core], limit):
+        typer.echo(line)
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="Where to write the example.", metavar="DIR")]) -> None:
+    """Write an example to start from: a program, its reference and a run file."""
+    from ascend_sim.examples import write_example
+
+    for path in write_example(folder):
+        typer.echo(f"written: {_short(path)}")
+    typer.echo(f"run it with: {NAME} run {_short(path)}")
+
+
+def _write(outcome: Outcome, folder: Path, traced: tuple[bool, Window] | None) -> list[Path]:
+    """Write the reports of a run into *folder*; *traced* is (every core?, window) when trace.json is wanted."""
+    from ascend_sim.report import csv
+    from ascend_sim.report.files import write_lines, write_text
+    from ascend_sim.report.trace import trace_text
+
+    chip = outcome.timelines.chip
+    texts = {
+        "result.json": outcome.result.to_json(),
+        "PipeUtilization.csv": csv.pipe_utilization(outcome.statistics, chip),
+        "Memory.csv": csv.memory(outcome.statistics, chip),
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    written = [folder / name for name in texts]
+    if traced is not None:
+        every_core, window = traced
+        written.append(folder / "trace.json")
+        write_lines(written[-1], trace_text(outcome.timelines, every_core=every_core, window=window))
+    return written
+
+
+def _window(text: str | None) -> Window:
+    """The window written as BEGIN:END in microseconds, either of which may be left out."""
+    from ascend_sim.report.trace import Window
+
+    if text is None:
+        return Window()
+    begin, colon, end = text.partition(":")
+    try:
+        window = Window(float(begin or 0.0), float(end or "inf"))
+    except ValueError:
+        window = Window(0.0, 0.0)
+    if not colon or not 0.0 <= window.begin < window.end:
+        raise ArgumentError(f"--trace-window {text}: write BEGIN:END in microseconds, such as 10:25.5")
+    return window
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line with *arguments* (those of the process by default) and exit with its code."""
+    sys.exit(_exit_code(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _exit_code(arguments: list[str]) -> int:
+    debug = "--debug" in arguments
+    try:
+        code = app([one for one in arguments if one != "--debug"], prog_name=NAME, standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except (UserError, SimulatedProgramError) as error:
+        for diagnostic in error.diagnostics:
+            _complain(str(diagnostic))
+        return error.exit_code
+    except AscendSimError as error:
+        return _internal(error, debug)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else NAME
+        _complain(f"{command}: {error.format_message()} See {command} --help.")
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _broken_pipe()
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):
+            return _broken_pipe()
+        raise
+    except Exception as error:
+        return _internal(error, debug)
+
+
+def _complain(text: str) -> None:
+    """Print one line to stderr."""
+    print(_short(" ".join(text.splitlines())), file=sys.stderr)
+
+
+def _short(text: str | Path) -> str:
+    """*text* with paths below the current folder made relative."""
+    here = f"{Path.cwd()}{os.sep}"
+    return str(text).replace(here, "") if len(here) > 2 else str(text)
+
+
+@contextmanager
+def _progress() -> Iterator[Sequence[Observer]]:
+    """The observers of a run: a progress bar on stderr if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield ()
+        return
+    from ascend_sim.report.progress import ProgressBar
+
+    bar = ProgressBar()
+    try:
+        yield (bar,)
+    finally:
+        bar.close()
+
+
+def _internal(error: Exception, debug: bool) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}: "
+        trace = trace.tb_next
+    hint = "please report it" if debug else "please report it with what `--debug` prints"
+    _complain(f"{place}internal error: {type(error).__name__}: {error}; this is a bug of {NAME}, {hint}")
+    return 1
+
+
+def _broken_pipe() -> int:
+    """The reader of our output has gone, as `| head` does; leave nothing that the interpreter would flush at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE
+
+
+if __name__ == "__main__":
+    main()

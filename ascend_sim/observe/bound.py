@@ -1,0 +1,80 @@
+"""What bounds a kernel, in one line: the pipe with most of the critical path, and what limits that pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ascend_sim.config import Chip, MovePath
+from ascend_sim.engine.machine import Schedule
+from ascend_sim.isa.words import CoreKind, Pipe, Space
+from ascend_sim.observe.critical_path import CROSS_CORE, LAUNCH, CriticalPath
+from ascend_sim.observe.statistics import CoreStatistics
+from ascend_sim.observe.timeline import Path
+
+_PLAIN = {
+    "aic_cube": "compute",
+    "aiv_vec": "compute",
+    "aic_mte1": "on-chip moves L1 -> L0",
+    "aic_scalar": "instruction issue",
+    "aiv_scalar": "instruction issue",
+    CROSS_CORE: "flags between cores",
+    LAUNCH: "the launch of the kernel",
+}
+_GM_PIPES = {
+    "aic_mte2": (CoreKind.AIC, Pipe.MTE2, (Space.GM, Space.L1)),
+    "aic_fixpipe": (CoreKind.AIC, Pipe.FIX, (Space.L0C, Space.GM)),
+    "aiv_mte2": (CoreKind.AIV, Pipe.MTE2, (Space.GM, Space.UB)),
+    "aiv_mte3": (CoreKind.AIV, Pipe.MTE3, (Space.UB, Space.GM)),
+}
+
+
+def bound_by(path: CriticalPath, statistics: Sequence[CoreStatistics], schedule: Schedule, chip: Chip) -> str:
+    """One line such as "aic_cube (compute): 78 % of the critical path".
+
+    For a pipe that moves to or from global memory it names the limit that takes most of the kernel's time if taken
+    alone: the heads of the moves (latency), the path's own rate, the L2 bandwidth, or the HBM bandwidth.
+    """
+    name, cycles = path.ranking[0] if path.ranking else (LAUNCH, 0)
+    share = 100.0 * cycles / path.total if path.total else 0.0
+    reason = _PLAIN[name] if name in _PLAIN else _memory_limit(name, statistics, schedule, chip)
+    return f"{name} ({reason}): {share:.0f} % of the critical path"
+
+
+def _memory_limit(name: str, statistics: Sequence[CoreStatistics], schedule: Schedule, chip: Chip) -> str:
+    kind, pipe, path = _GM_PIPES[name]
+    reads = pipe is Pipe.MTE2
+    cores = [one for one in statistics if one.kind is kind and one.worked]
+    moved = sum(one.moved.get(path, 0) * len(one.members) for one in cores)
+    heads = sum(one.heads.get(pipe, 0) * len(one.members) for one in cores)
+    members = sum(len(one.members) for one in cores)
+    memory = schedule.memory
+    l2_bytes, l2_rate = (
+        (memory.l2_read_bytes, chip.l2.read_bytes_per_cycle.value)
+        if reads
+        else (memory.l2_write_bytes, chip.l2.write_bytes_per_cycle.value)
+    )
+    mixed = memory.hbm_read_bytes > 0 and memory.hbm_write_bytes > 0
+    dies = len({core.die for one in statistics for core in one.members}) * schedule.cycles
+    core_cycles = members * schedule.cycles
+    uses = {
+        "HBM bandwidth, {:.0f} % used": (memory.hbm_read_bytes + memory.hbm_write_bytes)
+        / chip.hbm_bytes_per_cycle(mixed)
+        / dies,
+        "L2 bandwidth, {:.0f} % used": l2_bytes / l2_rate / dies,
+        "its own path, {:.0f} % used": moved / _path(chip, path).bytes_per_cycle.value / core_cycles,
+        "latency, {:.0f} % of the time in the heads of moves": heads / core_cycles,
+    }
+    limit = max(uses, key=lambda key: uses[key])
+    return f"memory: {limit.format(100 * uses[limit])}"
+
+
+def _path(chip: Chip, path: Path) -> MovePath:
+    paths = chip.paths
+    return {
+        (Space.GM, Space.L1): paths.gm_to_l1,
+        (Space.GM, Space.UB): paths.gm_to_ub,
+        (Space.UB, Space.GM): paths.ub_to_gm,
+        (Space.L0C, Space.GM): paths.l0c_to_gm,
+        (Space.L1, Space.L0A): paths.l1_to_l0a,
+        (Space.L1, Space.L0B): paths.l1_to_l0b,
+    }[path]

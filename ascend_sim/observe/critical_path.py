@@ -1,0 +1,224 @@
+"""The critical path: the chain of instructions that the kernel's end had to wait for.
+
+The walk begins at the instruction whose result came last and asks of each instruction what decided when it started:
+the flag it waited for, the instruction before it on its pipe, the scalar unit that dispatched it, or the full queue
+that held the scalar unit up. Every cycle between launch and end belongs to exactly one step, so the cycles add up to
+the kernel's. Where two causes ended in the same cycle, a flag goes before the pipe and the pipe before the dispatch.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+
+import numpy as np
+
+from ascend_sim.errors import InternalError
+from ascend_sim.isa.words import Pipe
+from ascend_sim.observe.timeline import (
+    BARRIER,
+    CROSS_SET,
+    CROSS_WAIT,
+    METRIC_NAMES,
+    MOVE,
+    PIPES,
+    RUN,
+    SET,
+    WAIT,
+    CoreTimeline,
+    Timelines,
+    metric_name,
+)
+
+CROSS_CORE, LAUNCH = "cross_core", "launch"
+_SCALAR = PIPES.index(Pipe.S)
+
+
+@dataclass(frozen=True)
+class CriticalPath:
+    """Cycles of the path by what they were spent on: a pipe ("aic_cube" ...), "cross_core" or "launch"."""
+
+    cycles: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        """All cycles of the path, which are those of the kernel."""
+        return sum(self.cycles.values())
+
+    @property
+    def ranking(self) -> list[tuple[str, int]]:
+        """What the path consists of, the largest part first."""
+        return sorted(((k, v) for k, v in self.cycles.items() if v), key=lambda part: (-part[1], part[0]))
+
+    def to_json(self) -> list[dict[str, str | float | int]]:
+        """The ranking with shares of the whole, for result.json."""
+        return [
+            {"pipe": name, "share": cycles / self.total, "cycles": cycles} for name, cycles in self.ranking
+        ]
+
+
+def critical_path(timelines: Timelines) -> CriticalPath:
+    """Walk back from the last result of the schedule to cycle 0."""
+    return _Walk(timelines).run()
+
+
+class _Core:
+    """A core's arrays as views whose items are Python integers, which are quick to read one by one."""
+
+    def __init__(self, timeline: CoreTimeline) -> None:
+        self.timeline = timeline
+        self.dispatched = memoryview(timeline.dispatched)
+        self.starts = memoryview(timeline.starts)
+        self.ends = memoryview(timeline.ends)
+        self.frees = memoryview(timeline.frees)
+        self.heads = memoryview(timeline.heads)
+        self.kinds = memoryview(timeline.kinds)
+        self.pipes = memoryview(timeline.pipes)
+        self.previous = memoryview(timeline.previous)
+        self.links = timeline.schedule.links
+        self.finishers = timeline.finishers
+        self.names = [metric_name(timeline.kind, pipe) for pipe in PIPES]
+        self._positions: dict[int, memoryview[int]] = {}
+
+    def left_queue(self, index: int, depth: int) -> int:
+        """The instruction that had to leave the queue for instruction *index* to enter it."""
+        pipe = self.pipes[index]
+        positions = self._positions.get(pipe)
+        if positions is None:
+            positions = self._positions[pipe] = memoryview(self.timeline.positions(PIPES[pipe]))
+        return positions[bisect_left(positions, index) - depth]
+
+    def visible_at(self, index: int, time: int) -> int:
+        """The instruction before *index* on its pipe whose result became visible at *time*."""
+        before = self.previous[index]
+        while before >= 0 and self.ends[before] != time:
+            before = self.previous[before]
+        return before
+
+    def settled_at(self, index: int, time: int) -> int:
+        """The instruction before *index*, on any pipe, that was over at *time*."""
+        high, width = index, 64
+        while high > 0:
+            low = max(high - width, 0)
+            over = (self.timeline.ends[low:high] == time) | (self.timeline.frees[low:high] == time)
+            found = np.flatnonzero(over)
+            if found.size:
+                return low + int(found[-1])
+            high, width = low, 4 * width
+        return -1
+
+
+class _Walk:
+    """The walk stands at instruction *index* of *core*; *time* is the cycle up to which all is explained, from the end."""
+
+    def __init__(self, timelines: Timelines) -> None:
+        chip = timelines.chip
+        self._timelines = timelines
+        self._issue = chip.scalar.issue_cycles.value
+        self._depth = chip.scalar.queue_depth.value
+        self._cycles = dict.fromkeys((*METRIC_NAMES, CROSS_CORE, LAUNCH), 0)
+        self._cores: dict[int, _Core] = {}
+        self._time = timelines.schedule.cycles
+
+    def run(self) -> CriticalPath:
+        schedule = self._timelines.schedule
+        last = max(range(len(schedule.cores)), key=lambda n: (schedule.cores[n].end, -n), default=None)
+        if last is not None and len(schedule.cores[last].starts):
+            self._core = self._open(last)
+            index = int(self._core.timeline.ends.argmax())
+            # The scalar unit may end after the last result: it spends a cycle on an instruction that takes none.
+            self._spend(_SCALAR, self._core.ends[index])
+            while index >= 0:
+                index = self._cause(index)
+        self._cycles[LAUNCH] += self._time
+        return CriticalPath(self._cycles)
+
+    def _open(self, number: int) -> _Core:
+        core = self._cores.get(number)
+        if core is None:
+            core = self._cores[number] = _Core(self._timelines.core(number))
+        return core
+
+    def _spend(self, pipe: int, since: int) -> None:
+        """Put the cycles from *since* on down to the account of *pipe*."""
+        self._cycles[self._core.names[pipe]] += self._time - since
+        self._time = since
+
+    def _follow(self, index: int) -> int:
+        """Go over to the instruction that held *index* up, wherever it ran."""
+        number, setter = self._core.links[index]
+        self._core = self._open(number)
+        return setter
+
+    def _cause(self, index: int) -> int:
+        """Explain why instruction *index* was not over before; return the one to explain next, -1 at the launch."""
+        core = self._core
+        kind, pipe = core.kinds[index], core.pipes[index]
+        if kind in (WAIT, CROSS_WAIT) and index in core.links:
+            return self._flag(index, kind, pipe)
+        if pipe == _SCALAR:
+            if kind == BARRIER and self._time > core.starts[index] + self._issue:
+                return self._known(core.settled_at(index, self._time), index)
+            self._spend(pipe, core.starts[index])
+            return self._dispatch(index)
+        if kind == MOVE and index in core.finishers and self._time > core.starts[index]:
+            finisher = core.finishers[index]
+            if core.frees[index] == core.ends[finisher] + core.heads[index]:
+                self._spend(pipe, core.ends[finisher])
+                return finisher
+        if kind == BARRIER and self._time > core.starts[index]:
+            return self._known(core.visible_at(index, self._time), index)
+        start = core.starts[index]
+        self._spend(pipe, start)
+        if kind in (RUN, MOVE) and index in core.links:
+            return self._follow(index)
+        before = core.previous[index]
+        if before >= 0 and core.frees[before] == start:
+            return before
+        if kind in (SET, CROSS_SET) and core.dispatched[index] != start:
+            return self._known(core.visible_at(index, start), index)
+        return self._dispatch(index)
+
+    def _flag(self, index: int, kind: int, pipe: int) -> int:
+        """A wait that was held up: what it cost itself, then (between cores) the time that the signal travelled."""
+        if kind == CROSS_WAIT:
+            self._spend(pipe, self._core.ends[index] - self._issue)
+            setter = self._follow(index)
+            raised = self._core.ends[setter]
+            self._cycles[CROSS_CORE] += self._time - raised
+            self._time = raised
+            return setter
+        setter = self._follow(index)
+        self._spend(pipe, self._core.ends[setter])
+        return setter
+
+    def _dispatch(self, index: int) -> int:
+        """Follow the scalar unit back from the dispatch of *index* to where it was held up, -1 at its first cycle."""
+        core = self._core
+        dispatched, pipes, issue = core.dispatched, core.pipes, self._issue
+        while index > 0:
+            before = index - 1
+            scalar = pipes[before] == _SCALAR
+            ready = core.ends[before] if scalar else dispatched[before] + issue
+            if ready != self._time:
+                return self._queue_full(index)
+            if scalar:
+                return before
+            self._spend(_SCALAR, dispatched[before])
+            index = before
+        return -1
+
+    def _queue_full(self, index: int) -> int:
+        """The queue had room when an earlier instruction started (or, for a wait_flag, was over)."""
+        core = self._core
+        leaving = core.left_queue(index, self._depth)
+        left = -1
+        if leaving >= 0:
+            left = core.ends[leaving] if core.kinds[leaving] == WAIT else core.starts[leaving]
+        return self._known(leaving if left == self._time else -1, index)
+
+    def _known(self, cause: int, index: int) -> int:
+        if cause < 0:
+            core = self._core.timeline.schedule.stream.core
+            raise InternalError(f"critical path: nothing explains cycle {self._time} of instruction {index} on {core}")
+        return cause

@@ -1,0 +1,105 @@
+"""How busy the pipes were, how much they moved, and how long the scalar units stood still."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ascend_sim.isa.words import PIPES_OF, CoreKind, Pipe
+from ascend_sim.kernel.program import CoreId
+from ascend_sim.observe.timeline import CROSS_WAIT, PIPES, WAIT, CoreTimeline, Path, Timelines, metric_name
+
+
+@dataclass(frozen=True)
+class CoreStatistics:
+    """One simulated core, standing for *members*.
+
+    All times in cycles: *total* from its first dispatch to its last visible result, *busy* by pipe (fractal cycles
+    on PIPE_M), *stalls* of the scalar unit before the full queue of a pipe, *scalar_wait* for flags. *moved* counts
+    bytes by (source space, destination space), *heads* the cycles that moves spent before their bytes flowed.
+    """
+
+    kind: CoreKind
+    members: tuple[CoreId, ...]
+    total: int
+    busy: dict[Pipe, int]
+    stalls: dict[Pipe, int]
+    scalar_wait: int
+    issued: dict[Pipe, int]
+    moved: dict[Path, int]
+    heads: dict[Pipe, int]
+
+    @property
+    def worked(self) -> bool:
+        """Whether any pipe beside the scalar unit did more than synchronise."""
+        return any(cycles for pipe, cycles in self.busy.items() if pipe is not Pipe.S)
+
+
+def core_statistics(timelines: Timelines) -> list[CoreStatistics]:
+    """The statistics of every simulated core."""
+    issue = timelines.chip.scalar.issue_cycles.value
+    return [_of_core(timelines.core(number), issue) for number in range(len(timelines))]
+
+
+def pipe_ratios(statistics: Sequence[CoreStatistics], cycles: int) -> dict[str, float]:
+    """Share of the kernel's *cycles* for which each pipe was busy, averaged over the cores that had work.
+
+    Keys are the vendor profiler's ("aic_cube_ratio" ...), then the share that the scalar units stood before full
+    queues ("aic_scalar_stall_ratio" ...). A lumped core counts once for each of its members. Kinds of cores that
+    had no work have 0.0 everywhere.
+    """
+    ratios: dict[str, float] = {}
+    stalled: dict[str, float] = {}
+    for kind in CoreKind:
+        cores = [one for one in statistics if one.kind is kind and one.worked]
+        whole = cycles * sum(len(one.members) for one in cores)
+        for pipe in PIPES_OF[kind]:
+            busy = sum(one.busy[pipe] * len(one.members) for one in cores)
+            ratios[f"{metric_name(kind, pipe)}_ratio"] = busy / whole if whole else 0.0
+        stall = sum(sum(one.stalls.values()) * len(one.members) for one in cores)
+        stalled[f"{kind.value}_scalar_stall_ratio"] = stall / whole if whole else 0.0
+    return {name: ratios[name] for name in _ORDER} | stalled
+
+
+_ORDER = tuple(
+    f"{metric_name(kind, pipe)}_ratio"
+    for kind, pipes in (
+        (CoreKind.AIC, (Pipe.M, Pipe.MTE1, Pipe.MTE2, Pipe.FIX, Pipe.S)),
+        (CoreKind.AIV, (Pipe.V, Pipe.MTE2, Pipe.MTE3, Pipe.S)),
+    )
+    for pipe in pipes
+)
+
+
+def _of_core(core: CoreTimeline, issue: int) -> CoreStatistics:
+    schedule = core.schedule
+    busy = {pipe: schedule.busy[pipe.name] for pipe in PIPES_OF[core.kind] if pipe is not Pipe.S}
+    busy[Pipe.S] = schedule.scalar_cycles
+    scalar = core.pipes == PIPES.index(Pipe.S)
+    waits = scalar & ((core.kinds == WAIT) | (core.kinds == CROSS_WAIT))
+    total = schedule.end - int(core.dispatched[0]) if core.dispatched.size else 0
+    return CoreStatistics(
+        kind=core.kind,
+        members=schedule.members,
+        total=total,
+        busy=busy,
+        stalls=_stalls(core, scalar, issue),
+        scalar_wait=int((core.ends - core.starts - issue)[waits].sum()),
+        issued=core.issued,
+        moved=core.moved,
+        heads=core.head_cycles,
+    )
+
+
+def _stalls(core: CoreTimeline, scalar: NDArray[np.bool_], issue: int) -> dict[Pipe, int]:
+    """Cycles between the moment the scalar unit was ready to issue and the moment the pipe's queue had room."""
+    ready = np.where(scalar, core.ends, core.dispatched + issue)[:-1]
+    late = core.dispatched[1:] - ready
+    return {
+        pipe: int(late[core.pipes[1:] == number].sum())
+        for number, pipe in enumerate(PIPES)
+        if pipe in PIPES_OF[core.kind]
+    }

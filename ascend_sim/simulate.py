@@ -1,0 +1,192 @@
+"""One run from its configuration to its result: build the kernel, time it, compute its numbers, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ascend_sim.config import Chip, RunConfig
+from ascend_sim.engine.functional import execute, generated_inputs
+from ascend_sim.engine.machine import Schedule, simulate_timing
+from ascend_sim.engine.observer import Observer
+from ascend_sim.errors import Diagnostic, NumericsError, ProgramError
+from ascend_sim.kernel import Parameters, Program, build
+from ascend_sim.kernel.load import LoadedProgram, load_program
+from ascend_sim.observe.accuracy import Accuracy, compare
+from ascend_sim.observe.bound import bound_by
+from ascend_sim.observe.critical_path import critical_path
+from ascend_sim.observe.statistics import CoreStatistics, core_statistics, pipe_ratios
+from ascend_sim.observe.timeline import Timelines
+from ascend_sim.report.result import RunResult
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gives: the *result* for people and files, the *schedule* and *program* for closer looks.
+
+    *fault* is the error of a run whose numbers are wrong. It is kept here and not raised, so that its result can
+    be written and looked into; `check` raises it.
+    """
+
+    result: RunResult
+    schedule: Schedule
+    program: Program
+    timelines: Timelines
+    statistics: tuple[CoreStatistics, ...]
+    fault: NumericsError | None
+
+    def check(self) -> None:
+        """Raise the NumericsError if the numbers are wrong."""
+        if self.fault is not None:
+            raise self.fault
+
+
+def prepare(run: RunConfig) -> tuple[LoadedProgram, Parameters, Program]:
+    """Load the program of *run* and trace its kernel.
+
+    Raise a ProgramError, ConfigError or ArgumentError for wrong input, a KernelError for what the hardware refuses.
+    """
+    loaded = load_program(run.program_file())
+    parameters = run.parameters(loaded.kernel.parameters)
+    return loaded, parameters, build(loaded.kernel, parameters, run.chip, run.launch.blocks)
+
+
+def simulate(run: RunConfig, *, data: bool | None = None, observers: Sequence[Observer] = ()) -> Outcome:
+    """Simulate *run*.
+
+    *data* says whether to compute numbers as well and compare them with the reference; None means what the run file
+    says. A run with data simulates every core. Raise what `prepare` raises, and a DeadlockError or FlagError for a
+    kernel that cannot run to its end; wrong numbers are `Outcome.fault`.
+    """
+    begin = time.perf_counter()
+    with_data = run.data.enabled if data is None else data
+    loaded, parameters, program = prepare(run)
+    schedule = simulate_timing(program, run.chip, symmetry=run.symmetry and not with_data, observers=observers)
+    accuracy, warnings = None, list(schedule.warnings)
+    if with_data:
+        accuracy, more = _numbers(run, loaded, parameters, program, schedule)
+        warnings += more
+    timelines = Timelines(schedule, run.chip)
+    statistics = core_statistics(timelines)
+    path = critical_path(timelines)
+    fault = _fault(accuracy, loaded)
+    if fault is not None:
+        warnings += [one.message for one in fault.diagnostics]
+    seconds = schedule.cycles / run.chip.cycles_per_second
+    peak = run.chip.peak_flops(_matrix_format(parameters, run.chip))
+    rate = program.flops / seconds if seconds else 0.0
+    wall = time.perf_counter() - begin
+    result = RunResult(
+        program=program.name,
+        chip=run.chip_name,
+        config={
+            **run.resolved(),
+            "data": run.data.model_dump(mode="json") | {"enabled": with_data},
+            "parameters": parameters.model_dump(mode="json"),
+        },
+        cycles=schedule.cycles,
+        time_us=seconds * 1e6,
+        flops=program.flops,
+        tflops=rate / 1e12,
+        peak_tflops=peak / 1e12,
+        flops_utilization=rate / peak,
+        pipes=pipe_ratios(statistics, schedule.cycles),
+        memory=_memory(schedule),
+        bound_by=bound_by(path, statistics, schedule, run.chip),
+        critical_path=path.to_json(),
+        numerics=None if accuracy is None else accuracy.to_json(),
+        simulation=_simulation(schedule, wall),
+        warnings=warnings,
+    )
+    return Outcome(result, schedule, program, timelines, tuple(statistics), fault)
+
+
+def _numbers(
+    run: RunConfig, loaded: LoadedProgram, parameters: Parameters, program: Program, schedule: Schedule
+) -> tuple[Accuracy | None, list[str]]:
+    """Compute the outputs and compare them; the second part is warnings."""
+    inputs = generated_inputs(program, run.data.seed, run.data.distribution, run.data.scale)
+    outputs = execute(program, schedule, run.chip, inputs)
+    if loaded.reference is None:
+        beside = f"{loaded.path.stem}_reference.py"
+        broken = sum(int(np.count_nonzero(~np.isfinite(one.astype(np.float64)))) for one in outputs.values())
+        found = f"; they hold {broken} values that are NaN or infinite" if broken else ""
+        return None, [f"the outputs were computed but not checked{found}: write a {beside} beside the program"]
+    expected = _reference(loaded, parameters, inputs)
+    path = str(loaded.path.with_name(f"{loaded.path.stem}_reference.py"))
+    for name, output in outputs.items():
+        shape = np.shape(expected[name]) if name in expected else None
+        if shape != output.shape:
+            found = "no such key" if shape is None else f"shape {list(shape)}"
+            message = f"reference() must return '{name}' of shape {list(output.shape)}, but it returned {found}"
+            raise ProgramError(Diagnostic(message, path))
+    formats = {tensor.name: tensor.dtype for tensor in program.tensors}
+    return compare(outputs, expected, formats, Path(path).name), []
+
+
+def _reference(
+    loaded: LoadedProgram, parameters: Parameters, inputs: Mapping[str, NDArray[Any]]
+) -> Mapping[str, NDArray[np.float64]]:
+    """Call the user's reference in float64; turn what it raises into a message that names its line."""
+    assert loaded.reference is not None
+    try:
+        return loaded.reference({name: one.astype(np.float64) for name, one in inputs.items()}, parameters)
+    except Exception as error:
+        file = str(loaded.path.with_name(f"{loaded.path.stem}_reference.py"))
+        line, trace = None, error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == file:
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        message = f"reference() failed with {type(error).__name__}: {error}"
+        raise ProgramError(Diagnostic(message, file, line)) from error
+
+
+def _fault(accuracy: Accuracy | None, loaded: LoadedProgram) -> NumericsError | None:
+    if accuracy is None or accuracy.passed:
+        return None
+    remedy = "look for a missing flag or an uninitialised buffer; see docs/how-to/debug"
+    if accuracy.worst_error is None:
+        found = f"output '{accuracy.worst}' holds values that are NaN or infinite ({accuracy.non_finite} in all outputs)"
+    else:
+        found = (
+            f"output '{accuracy.worst}' differs from {accuracy.reference} by a relative error of "
+            f"{accuracy.worst_error:.3g}; the tolerance is {accuracy.tolerance:g}"
+        )
+    return NumericsError(Diagnostic(f"wrong numbers: {found}; {remedy}", str(loaded.path)))
+
+
+def _matrix_format(parameters: Parameters, chip: Chip) -> str:
+    """The format whose peak counts: problem.dtype where the program has one, else bf16 (fp16 has the same peak)."""
+    dtype = getattr(getattr(parameters, "problem", None), "dtype", "bf16")
+    return dtype if dtype in chip.cube.cycles_per_fractal else "bf16"
+
+
+def _memory(schedule: Schedule) -> dict[str, int | float]:
+    memory = schedule.memory
+    asked = memory.l2_read_bytes + memory.l2_write_bytes
+    return {
+        "hbm_read_bytes": memory.hbm_read_bytes,
+        "hbm_write_bytes": memory.hbm_write_bytes,
+        "l2_read_bytes": memory.l2_read_bytes,
+        "l2_write_bytes": memory.l2_write_bytes,
+        "l2_hit_ratio": memory.l2_hit_bytes / asked if asked else 0.0,
+    }
+
+
+def _simulation(schedule: Schedule, wall: float) -> dict[str, int | float]:
+    """What the run cost on the host; a core class is a group of cores that was simulated for all its equals."""
+    carried_out = schedule.simulated_instructions
+    return {
+        "wall_s": wall,
+        "instructions": carried_out,
+        "instructions_per_s": carried_out / wall if wall else 0.0,
+        "core_classes": len({(core.stream.core.die, core.stream.core.group) for core in schedule.cores}),
+        "program_instructions": schedule.program.instructions,
+    }
