@@ -55,7 +55,7 @@ def run(
     out: Annotated[Path | None, typer.Option("--out", help="Folder for result.json and the CSV files.")] = None,
     data: Annotated[bool | None, typer.Option("--data/--no-data", help="Compute numbers too, or only time.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print result.json instead of the summary.")] = False,
-    trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Write trace.json of the first group of cores.")] = False,
+    trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Write trace.json of the first cores.")] = False,
     trace_all: Annotated[bool, typer.Option("--trace-all", help="Write trace.json of all simulated cores.")] = False,
     trace_window: Annotated[
         str | None, typer.Option("--trace-window", metavar="BEGIN:END", help="Microseconds that trace.json shows.")

@@ -72,39 +72,44 @@ def simulate(run: RunConfig, *, data: bool | None = None, observers: Sequence[Ob
     if with_data:
         accuracy, more = _numbers(run, loaded, parameters, program, schedule)
         warnings += more
-    timelines = Timelines(schedule, run.chip)
-    statistics = core_statistics(timelines)
-    path = critical_path(timelines)
     fault = _fault(accuracy, loaded)
     if fault is not None:
         warnings += [one.message for one in fault.diagnostics]
-    seconds = schedule.cycles / run.chip.cycles_per_second
+    config = {
+        **run.resolved(),
+        "data": {**run.data.model_dump(mode="json"), "enabled": with_data},
+        "parameters": parameters.model_dump(mode="json"),
+    }
     peak = run.chip.peak_flops(_matrix_format(parameters, run.chip))
-    rate = program.flops / seconds if seconds else 0.0
-    wall = time.perf_counter() - begin
+    timelines = Timelines(schedule, run.chip)
+    statistics = tuple(core_statistics(timelines))
+    measured = _measured(timelines, statistics, peak)
+    numerics = None if accuracy is None else accuracy.to_json()
+    simulation = _simulation(schedule, time.perf_counter() - begin)
     result = RunResult(
-        program=program.name,
-        chip=run.chip_name,
-        config={
-            **run.resolved(),
-            "data": run.data.model_dump(mode="json") | {"enabled": with_data},
-            "parameters": parameters.model_dump(mode="json"),
-        },
-        cycles=schedule.cycles,
-        time_us=seconds * 1e6,
-        flops=program.flops,
-        tflops=rate / 1e12,
-        peak_tflops=peak / 1e12,
-        flops_utilization=rate / peak,
-        pipes=pipe_ratios(statistics, schedule.cycles),
-        memory=_memory(schedule),
-        bound_by=bound_by(path, statistics, schedule, run.chip),
-        critical_path=path.to_json(),
-        numerics=None if accuracy is None else accuracy.to_json(),
-        simulation=_simulation(schedule, wall),
-        warnings=warnings,
+        program.name, run.chip_name, config, **measured, numerics=numerics, simulation=simulation, warnings=warnings
     )
-    return Outcome(result, schedule, program, timelines, tuple(statistics), fault)
+    return Outcome(result, schedule, program, timelines, statistics, fault)
+
+
+def _measured(timelines: Timelines, statistics: Sequence[CoreStatistics], peak: float) -> dict[str, Any]:
+    """The fields of a RunResult that follow from the schedule; *peak* in FLOP/s."""
+    schedule, chip = timelines.schedule, timelines.chip
+    seconds = schedule.cycles / chip.cycles_per_second
+    rate = schedule.program.flops / seconds if seconds else 0.0
+    path = critical_path(timelines)
+    return {
+        "cycles": schedule.cycles,
+        "time_us": seconds * 1e6,
+        "flops": schedule.program.flops,
+        "tflops": rate / 1e12,
+        "peak_tflops": peak / 1e12,
+        "flops_utilization": rate / peak,
+        "pipes": pipe_ratios(statistics, schedule.cycles),
+        "memory": _memory(schedule),
+        "bound_by": bound_by(path, statistics, schedule, chip),
+        "critical_path": path.to_json(),
+    }
 
 
 def _numbers(
@@ -118,27 +123,28 @@ def _numbers(
         broken = sum(int(np.count_nonzero(~np.isfinite(one.astype(np.float64)))) for one in outputs.values())
         found = f"; they hold {broken} values that are NaN or infinite" if broken else ""
         return None, [f"the outputs were computed but not checked{found}: write a {beside} beside the program"]
-    expected = _reference(loaded, parameters, inputs)
-    path = str(loaded.path.with_name(f"{loaded.path.stem}_reference.py"))
+    reference = loaded.path.with_name(f"{loaded.path.stem}_reference.py")
+    expected = _reference(loaded, parameters, inputs, str(reference))
     for name, output in outputs.items():
+        wanted = f"reference() must return finite values for '{name}' in shape {list(output.shape)}"
         shape = np.shape(expected[name]) if name in expected else None
         if shape != output.shape:
-            found = "no such key" if shape is None else f"shape {list(shape)}"
-            message = f"reference() must return '{name}' of shape {list(output.shape)}, but it returned {found}"
-            raise ProgramError(Diagnostic(message, path))
+            found = "nothing" if shape is None else f"shape {list(shape)}"
+            raise ProgramError(Diagnostic(f"{wanted}, but it returned {found}", str(reference)))
+        if not np.all(np.isfinite(expected[name])):
+            raise ProgramError(Diagnostic(f"{wanted}, but some are NaN or infinite", str(reference)))
     formats = {tensor.name: tensor.dtype for tensor in program.tensors}
-    return compare(outputs, expected, formats, Path(path).name), []
+    return compare(outputs, expected, formats, reference.name), []
 
 
 def _reference(
-    loaded: LoadedProgram, parameters: Parameters, inputs: Mapping[str, NDArray[Any]]
+    loaded: LoadedProgram, parameters: Parameters, inputs: Mapping[str, NDArray[Any]], file: str
 ) -> Mapping[str, NDArray[np.float64]]:
     """Call the user's reference in float64; turn what it raises into a message that names its line."""
     assert loaded.reference is not None
     try:
         return loaded.reference({name: one.astype(np.float64) for name, one in inputs.items()}, parameters)
     except Exception as error:
-        file = str(loaded.path.with_name(f"{loaded.path.stem}_reference.py"))
         line, trace = None, error.__traceback__
         while trace is not None:
             if trace.tb_frame.f_code.co_filename == file:
@@ -149,17 +155,20 @@ def _reference(
 
 
 def _fault(accuracy: Accuracy | None, loaded: LoadedProgram) -> NumericsError | None:
-    if accuracy is None or accuracy.passed:
+    if accuracy is None or not accuracy.wrong:
         return None
     remedy = "look for a missing flag or an uninitialised buffer; see docs/how-to/debug"
-    if accuracy.worst_error is None:
-        found = f"output '{accuracy.worst}' holds values that are NaN or infinite ({accuracy.non_finite} in all outputs)"
-    else:
-        found = (
-            f"output '{accuracy.worst}' differs from {accuracy.reference} by a relative error of "
-            f"{accuracy.worst_error:.3g}; the tolerance is {accuracy.tolerance:g}"
-        )
-    return NumericsError(Diagnostic(f"wrong numbers: {found}; {remedy}", str(loaded.path)))
+    diagnostics = []
+    for output in accuracy.wrong:
+        if output.non_finite:
+            found = f"output '{output.name}' holds {output.non_finite:,} values that are NaN or infinite"
+        else:
+            found = (
+                f"output '{output.name}' differs from {accuracy.reference} by a relative error of "
+                f"{output.relative:.3g}; the tolerance is {output.tolerance:g}"
+            )
+        diagnostics.append(Diagnostic(f"wrong numbers: {found}; {remedy}", str(loaded.path)))
+    return NumericsError(diagnostics)
 
 
 def _matrix_format(parameters: Parameters, chip: Chip) -> str:

@@ -1,4 +1,4 @@
-"""The ablation of AMLA at the flagship shape: what the Preload Pipeline, the integer rescaling and the double buffers bring.
+"""The ablation of AMLA at the flagship shape: preload, integer rescaling and double buffers, on and off.
 
     python benchmarks/ablation.py [--set KEY=VALUE ...]
 
@@ -27,8 +27,9 @@ def main() -> None:
         buffers = [f"tiling.{setting}" for setting in DOUBLE[double]]
         settings = [f"schedule.preload={preload}", f"schedule.rescale={rescale}", *buffers, *overrides]
         result = simulate(load_run("amla_decode", settings)).result
+        buffering = "several" if double else "single"
         print(
-            f"| {preload} | {rescale} | {'several' if double else 'single'} | {result.time_us:.1f} | {result.tflops:.1f} "
+            f"| {preload} | {rescale} | {buffering} | {result.time_us:.1f} | {result.tflops:.1f} "
             f"| {result.pipes['aic_cube_ratio']:.3f} | {result.flops_utilization:.1%} |",
             flush=True,
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tiny import Body, chip, line_of, load, simulate, work
+from tiny import Body, build, chip, line_of, load, simulate, work
 
 from ascend_sim import kernel as asc
 from ascend_sim.config import Chip
+from ascend_sim.engine.machine import simulate_timing
 from ascend_sim.errors import DeadlockError
 from ascend_sim.kernel import Pipe, Space
 from ascend_sim.kernel.build import Cores
@@ -272,6 +273,20 @@ def test_a_wait_for_one_core_that_runs_nothing() -> None:
     (finding,) = stuck(body, cores="mix")
 
     assert "waits for cross_core_set_flag 1, mode 2, from die0.core0.veccore1" in finding
+
+
+def test_a_simulated_core_speaks_for_all_of_its_class() -> None:
+    """The report counts the cores that one core was simulated for, as if each had been simulated."""
+
+    def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
+        asc.wait_flag(Pipe.MTE2, Pipe.V, 0)
+
+    on = chip()
+    program = build(body, on, blocks=8)
+    with pytest.raises(DeadlockError) as caught:
+        simulate_timing(program, on, symmetry=True)
+
+    assert f"deadlock on {VECTOR} and 7 more: " in str(caught.value)
 
 
 def test_cores_that_are_stuck_do_not_stop_the_others() -> None:

@@ -11,7 +11,6 @@ import pytest
 from tiny import Body, chip, core_of, line_of, load, simulate, store, times, work
 
 from ascend_sim import kernel as asc
-from ascend_sim.config import Chip
 from ascend_sim.errors import FlagError
 from ascend_sim.isa.operands import LocalTensor
 from ascend_sim.kernel import Pipe, Space
@@ -119,7 +118,8 @@ def test_mode_2_from_both_vector_cores_to_the_cube_core() -> None:
     def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
         if core.is_cube:
             asc.cross_core_wait_flag(0)  # until the later arrival, at 551
-            asc.load_data(core.tensor("a", Space.L0A, (16, 16), asc.fp16), core.tensor("l1", Space.L1, (16, 16), asc.fp16))
+            left, l1 = operands(core)[0], core.tensor("l1", Space.L1, (16, 16), asc.fp16)
+            asc.load_data(left, l1)  # 14 on the pipe, visible at 54
         else:
             store(core, gm, 3200 * (1 + core.sub))  # 50 + 100 = 150 on one, 50 + 200 = 250 on the other
             asc.cross_core_set_flag(0, Pipe.MTE3)  # arrives at 151 + 300 and at 251 + 300
@@ -146,7 +146,9 @@ def test_mode_1_joins_the_vector_cores_of_a_group() -> None:
         for sub in (0, 1):
             visible = arrival - 301 - 100 * (1 - sub)
             assert times(schedule, f"die0.core{group}.veccore{sub}") == [
-                ("adds", 0, visible), ("cross_core_set_flag", visible, visible + 1), ("cross_core_wait_flag", 0, arrival),
+                ("adds", 0, visible),
+                ("cross_core_set_flag", visible, visible + 1),
+                ("cross_core_wait_flag", 0, arrival),
             ]  # fmt: skip
 
 
@@ -171,7 +173,9 @@ def test_mode_0_joins_all_cores_of_one_kind_on_a_die() -> None:
         visible = 150 + 100 * block
         slowest = 250 + 200 * die  # block 1 of die 0 and block 3 of die 1
         assert times(schedule, f"die{die}.core{group}.cubecore0") == [
-            ("mmad", 0, visible), ("cross_core_set_flag", visible, visible + 1), ("cross_core_wait_flag", 0, slowest + 301),
+            ("mmad", 0, visible),
+            ("cross_core_set_flag", visible, visible + 1),
+            ("cross_core_wait_flag", 0, slowest + 301),
         ]  # fmt: skip
 
 
@@ -195,10 +199,10 @@ def test_cross_core_flags_are_counted() -> None:
     assert core_of(schedule, VECTOR[0]).links == {}
 
 
-def refused(body: Body, on: Chip | None = None, cores: Cores = "vector") -> list[str]:
+def refused(body: Body, cores: Cores = "vector", blocks: int = 1) -> list[str]:
     """The findings of the FlagError that *body* must end with."""
     with pytest.raises(FlagError) as caught:
-        simulate(body, on, cores)
+        simulate(body, cores=cores, blocks=blocks)
     return [str(finding) for finding in caught.value.diagnostics]
 
 
@@ -239,18 +243,18 @@ def test_a_set_that_is_worked_out_after_the_wait_is_reported() -> None:
 
 
 def test_sets_and_waits_in_turn_are_not_reported() -> None:
-    """A set in the very cycle in which the wait passes finds the flag lowered: waits end at 15, the set at 15 or later."""
+    """A set that is done in the very cycle in which the wait passes finds the flag lowered: both at 10, both at 15."""
 
     def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
         for _ in range(3):
-            asc.set_flag(Pipe.MTE2, Pipe.V, 6)  # 0 .. 10, then 10 .. 20: after the wait has passed at 15
+            asc.set_flag(Pipe.MTE2, Pipe.V, 6)
             asc.wait_flag(Pipe.MTE2, Pipe.V, 6)
 
-    schedule = simulate(body)
+    schedule = simulate(body, chip("sync.set_flag_cycles=5"))
 
     assert times(schedule) == [
-        ("set_flag", 0, 10), ("wait_flag", 0, 15), ("set_flag", 10, 20), ("wait_flag", 15, 25),
-        ("set_flag", 20, 30), ("wait_flag", 25, 35),
+        ("set_flag", 0, 5), ("wait_flag", 0, 10), ("set_flag", 5, 10), ("wait_flag", 10, 15),
+        ("set_flag", 10, 15), ("wait_flag", 15, 20),
     ]  # fmt: skip
     assert schedule.warnings == ()
 
@@ -266,6 +270,19 @@ def test_every_lost_set_is_reported_once() -> None:
             asc.wait_flag(Pipe.MTE2, Pipe.V, 6)
 
     assert refused(body) == [set_twice(line_of(body, "set_flag"))]
+
+
+def test_a_lost_set_on_many_cores_is_one_finding() -> None:
+    """The finding names the first of the cores that lose the set on this line, and comes once."""
+
+    def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
+        work(core, 50)
+        asc.set_flag(Pipe.MTE2, Pipe.V, 6)
+        asc.set_flag(Pipe.MTE2, Pipe.V, 6)  # the second
+        asc.wait_flag(Pipe.MTE2, Pipe.V, 6)
+        asc.wait_flag(Pipe.MTE2, Pipe.V, 6)
+
+    assert refused(body, blocks=8) == [set_twice(line_of(body, "the second"))]
 
 
 def test_two_sets_without_any_wait_are_reported() -> None:

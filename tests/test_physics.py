@@ -132,12 +132,7 @@ WHOLE_ROWS = {"l1_parts": 1, "kv_buffers": 1, "qp_buffers": 2}
     "tiling",
     [
         WHOLE_ROWS,
-        pytest.param(
-            {},
-            marks=pytest.mark.xfail(
-                reason="a read of half a sector (rope_dim in two parts: 64 B of 128) fetches 64 B, the other half hits"
-            ),
-        ),
+        {},
     ],
     ids=["whole rows", "halves of rows"],
 )

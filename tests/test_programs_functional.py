@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from program_runs import Numbers, chip, computed, run, traced, without
+from program_runs import PROGRAMS, Numbers, chip, computed, loaded, run, traced, without
 from pydantic import ValidationError
 
 from ascend_sim import kernel as asc
+from ascend_sim.config import load_run
 from ascend_sim.engine.functional import generated_inputs
 from ascend_sim.errors import KernelError
 from ascend_sim.isa.instruction import Instruction
@@ -319,6 +321,33 @@ def test_amla_rescales_in_every_block(preload: int) -> None:
     sections = {"problem": problem, "schedule": {"preload": preload}}
 
     assert run("amla", sections, PACKAGE, blocks=1, inputs=inputs).error() <= 2.5e-3
+
+
+# --- Run files ---
+
+BOUNDS = {
+    "amla_small": 2.5e-3, "gemm_small": 23 * HALF_ULP_FP32, "softmax": 30 * HALF_ULP_FP32, "vector_add": HALF_ULP_FP32,
+}
+"""Relative errors of the run files that have data; 23 is the root of the 500 additions of gemm_small."""
+
+
+RUNS = sorted((PROGRAMS.parent / "configs" / "runs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_bundled_run_files(path: Path) -> None:
+    """Every run file says what it is, fits its program, and computes right numbers if it has data."""
+    config = load_run(path)
+    parameters = config.parameters(loaded(config.program).kernel.parameters)
+    assert config.description
+    assert config.data.enabled == (path.stem in BOUNDS)
+
+    if config.data.enabled:
+        numbers = run(
+            config.program, parameters.model_dump(), config.chip,
+            distribution=config.data.distribution, scale=config.data.scale,
+        )
+        assert numbers.error() <= BOUNDS[path.stem]
 
 
 # --- Forgotten synchronisation ---

@@ -13,13 +13,16 @@ A miss in L2 costs nothing extra, and HBM and L2 are too wide to be felt, until 
 from __future__ import annotations
 
 import inspect
+import math
+from collections import defaultdict
 from collections.abc import Callable
 
 from ascend_sim import kernel as asc
 from ascend_sim.config import Chip, load_chip
 from ascend_sim.engine.machine import CoreSchedule, Schedule, simulate_timing
 from ascend_sim.isa.operands import LocalTensor
-from ascend_sim.isa.words import Space
+from ascend_sim.isa.timing import Barrier, Move, Run, SetFlag, WaitFlag
+from ascend_sim.isa.words import Pipe, Space
 from ascend_sim.kernel.build import Cores
 
 _PATHS = {
@@ -96,9 +99,7 @@ def build(body: Body, on: Chip, cores: Cores = "vector", blocks: int = 1) -> asc
     def kernel(core: asc.Core, gm: asc.GlobalMemory, _: _NoParameters) -> None:
         body(core, gm)
 
-    declare = asc.kernel(
-        cores=cores, parameters=_NoParameters, tensors=_tensors, flops=lambda _: 0, auto_barrier=False
-    )
+    declare = asc.kernel(cores=cores, parameters=_NoParameters, tensors=_tensors, flops=lambda _: 0, auto_barrier=False)
     return asc.build(declare(kernel), _NoParameters(), on, blocks)
 
 
@@ -161,3 +162,47 @@ def line_of(function: Callable[..., object], text: str, occurrence: int = 1) -> 
     """The line of this file in which *function* says *text* for the *occurrence*-th time."""
     lines, first = inspect.getsourcelines(function)
     return [first + number for number, line in enumerate(lines) if text in line][occurrence - 1]
+
+
+def by_hand(program: asc.Program, on: Chip) -> tuple[Times, list[int]]:
+    """Times and issue of a program of one core whose waits stand behind their sets, one instruction at a time.
+
+    Moves have their paths to themselves, so that head + bytes / rate is all that they take.
+    """
+    depth, issue = on.scalar.queue_depth.value, on.scalar.issue_cycles.value
+    free: dict[Pipe, int] = defaultdict(int)
+    visible: dict[Pipe, int] = defaultdict(int)
+    left: dict[Pipe, list[int]] = defaultdict(list)
+    raised: dict[tuple[Pipe, Pipe, int], list[int]] = defaultdict(list)
+    found, issued, now = [], [], 0
+    for _, instruction in program.streams[0]:
+        pipe, timing = instruction.pipe, instruction.timing(on)
+        if isinstance(timing, Barrier) and timing.pipe is Pipe.ALL:
+            end = max(now + issue, *free.values(), *visible.values(), 0)
+            found.append((instruction.mnemonic, now, end))
+            issued.append(now)
+            now = end
+            continue
+        if len(left[pipe]) >= depth:
+            now = max(now, left[pipe][-depth])
+        start = leaves = max(now, free[pipe])
+        if isinstance(timing, Run):
+            free[pipe], end = start + timing.occupancy, start + timing.latency
+        elif isinstance(timing, Move):
+            free[pipe] = end = start + timing.head + math.ceil(timing.access.bytes / timing.bytes_per_cycle)
+        elif isinstance(timing, Barrier):
+            free[pipe] = end = max(start, visible[pipe])
+        elif isinstance(timing, SetFlag):
+            start = leaves = max(start, visible[pipe])
+            free[pipe] = end = start + on.sync.set_flag_cycles.value
+            raised[pipe, timing.destination, timing.flag].append(end)
+        elif isinstance(timing, WaitFlag):
+            flag = raised[timing.source, pipe, timing.flag].pop(0)
+            free[pipe] = leaves = end = max(start, flag) + on.sync.wait_flag_cycles.value
+        if isinstance(timing, Run | Move):
+            visible[pipe] = max(visible[pipe], end)
+        left[pipe].append(leaves)
+        found.append((instruction.mnemonic, start, end))
+        issued.append(now)
+        now += issue
+    return found, issued

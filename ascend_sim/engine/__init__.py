@@ -1,0 +1,1 @@
+"""The timing model, the memory system and functional execution."""

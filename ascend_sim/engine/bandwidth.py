@@ -101,9 +101,7 @@ class SharedBandwidth:
             self._next = None
             return
         self._fill()
-        soonest = min(
-            [-((group.served + _TOLERANCE - group.flows[0][0]) // group.rate) for group in self._in_order]
-        )
+        soonest = min([-((group.served + _TOLERANCE - group.flows[0][0]) // group.rate) for group in self._in_order])
         event = self._next = simpy.Timeout(self._env, max(soonest, 0))
         event.callbacks = [self._complete]
 
@@ -129,7 +127,7 @@ class SharedBandwidth:
 
     def _fill(self) -> None:
         """Set the rate of every group: its limit where nothing is short, else what progressive filling gives."""
-        if not self._reserved and all([w <= c * SCALE for w, c in zip(self._wanted, self._capacities, strict=True)]):
+        if not self._reserved and self._suffices():
             if not self._at_limits:
                 for group in self._in_order:
                     group.rate = group.limit
@@ -144,6 +142,10 @@ class SharedBandwidth:
                 if group.reserved:
                     left = self._reserve(group, left)
         self._share_out(active, left)
+
+    def _suffices(self) -> bool:
+        """Whether every move can go at its own limit."""
+        return all(wanted <= one * SCALE for wanted, one in zip(self._wanted, self._capacities, strict=True))
 
     def _share_out(self, active: list[_Group], left: list[int]) -> None:
         """Progressive filling: raise all rates together; freeze a group at its limit or at a full resource."""
@@ -177,4 +179,6 @@ class SharedBandwidth:
             if share:
                 rate = min(rate, left[resource] * SCALE // (share * group.weight) // (2 if contended[resource] else 1))
         group.rate = rate or 1
-        return [one - min(rate * group.weight * share // SCALE, one) for one, share in zip(left, group.shares, strict=True)]
+        return [
+            one - min(rate * group.weight * share // SCALE, one) for one, share in zip(left, group.shares, strict=True)
+        ]

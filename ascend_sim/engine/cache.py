@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from ascend_sim.isa.timing import GmAccess, Traffic
 
 
-
 class Block(NamedTuple):
     """*rows* runs of *width* sectors, *pitch* sectors apart."""
 
@@ -33,7 +32,7 @@ Sectors = Block | NDArray[np.int64]
 
 @dataclass(frozen=True)
 class CacheStatistics:
-    """Bytes looked up and found, by direction, and dirty bytes evicted; one entry stands for all lumped cores."""
+    """Bytes asked for by direction, found, fetched from HBM for reads, and written back; of all lumped cores."""
 
     read_bytes: int
     write_bytes: int
@@ -62,25 +61,25 @@ class L2Cache:
         self._read = self._written = self._hit = self._missed = self._written_back = 0
 
     def access(self, access: GmAccess, base: int, traffic: Traffic, weight: int, now: int) -> int:
-        """Touch the bytes of *access*, and return how many must come from HBM first.
+        """Touch the bytes of *access*, and return how many must come from HBM first: whole sectors.
 
         A write that covers a sector only in part is counted as covering it: no fill is charged for it.
         """
         size = access.bytes
-        first, pattern, covered = self._sectors(access, base + access.offset)
+        first, pattern = self._sectors(access, base + access.offset)
         stamps = self._view(self._stamp, first, pattern)
         absent = int(stamps.size - np.count_nonzero(stamps))
         self._store(self._stamp, first, pattern, now + 1)
         self._resident += absent * weight
         self._ages.append((now + 1, first, weight, pattern))
-        missed = min(absent * self._sector, size) if covered else absent * size // max(stamps.size, 1)
+        missed = absent * self._sector
         if traffic is not Traffic.READ:
             self._store(self._dirty, first, pattern, True)
             self._written += size * weight
         if traffic is not Traffic.WRITE:
             self._read += size * weight
             self._missed += missed * weight
-        self._hit += (size - missed) * weight
+        self._hit += max(size - missed, 0) * weight
         return 0 if traffic is Traffic.WRITE else missed
 
     def evict(self, now: int) -> int:
@@ -107,14 +106,14 @@ class L2Cache:
         """What was asked of the cache so far."""
         return CacheStatistics(self._read, self._written, self._hit, self._missed, self._written_back)
 
-    def _sectors(self, access: GmAccess, begin: int) -> tuple[int, Sectors, bool]:
-        """First sector, pattern of sectors relative to it, and whether the access fills the sectors it touches."""
+    def _sectors(self, access: GmAccess, begin: int) -> tuple[int, Sectors]:
+        """The first sector, and the pattern of sectors from it on."""
         phase = begin % self._sector
         key = phase, access.rows, access.row_bytes, access.pitch
         pattern = self._patterns.get(key)
         if pattern is None:
             pattern = self._patterns[key] = self._pattern(*key)
-        return begin // self._sector, pattern, access.row_bytes % self._sector == 0 and phase == 0
+        return begin // self._sector, pattern
 
     def _pattern(self, phase: int, rows: int, row_bytes: int, pitch: int) -> Sectors:
         sector = self._sector
@@ -126,9 +125,9 @@ class L2Cache:
                 return Block(rows, pitch // sector, width)
         starts = phase + np.arange(rows, dtype=np.int64) * pitch
         lengths = -(-(starts % sector + row_bytes) // sector)
-        touched = np.unique(np.concatenate([
-            starts[lengths > step] // sector + step for step in range(int(lengths.max()))
-        ]))
+        touched = np.unique(
+            np.concatenate([starts[lengths > step] // sector + step for step in range(int(lengths.max()))])
+        )
         if touched[-1] - touched[0] + 1 == touched.size:
             return Block(1, 0, int(touched.size))
         return touched

@@ -69,8 +69,14 @@ class CoreModel:
     """Executes the lowered stream of *core*; *weight* equal cores stand behind it."""
 
     def __init__(
-        self, machine: Machine, number: int, core: CoreId, weight: int,
-        calls: Sequence[tuple[LoweredTemplate, tuple[int, ...]]], chip: Chip, start: int,
+        self,
+        machine: Machine,
+        number: int,
+        core: CoreId,
+        weight: int,
+        calls: Sequence[tuple[LoweredTemplate, tuple[int, ...]]],
+        chip: Chip,
+        start: int,
     ) -> None:
         self.machine = machine
         self.number = number

@@ -26,7 +26,8 @@ def deadlock_report(machine: Machine) -> DeadlockError:
             places[key] = Diagnostic(message, where.file, where.line)
     diagnostics = []
     for found_key, cores in found.items():
-        more = f" and {len(cores) - 1} more" if len(cores) > 1 else ""
+        count = sum(len(machine.members[core.number]) for core in cores)
+        more = f" and {count - 1} more" if count > 1 else ""
         place = places[found_key]
         diagnostics.append(Diagnostic(f"deadlock on {cores[0].core}{more}: {place.message}", place.file, place.line))
     return DeadlockError(diagnostics)
@@ -56,19 +57,28 @@ def _wanted(machine: Machine, core: CoreModel, operation: Operation, index: int)
         name = f"set_flag {source.value}->{destination.value}, id {flag}"
         setter = core.next_operation(SET, a)
         if setter is None:
-            return f"{name}, and no such set_flag is left in the program: add one on {source.value}, or remove this wait"
+            return (
+                f"{name}, and no such set_flag is left in the program: add one on {source.value}, or remove this wait"
+            )
         line = machine.instruction(core.number, setter).where
-        blocked = "which stands behind this wait in program order" if setter > index else "which its own pipe has not reached"
-        return f"{name}; the next one is at {line}, {blocked}: move it before the wait, or raise the flag once at the start"
+        blocked = (
+            "which stands behind this wait in program order" if setter > index else "which its own pipe has not reached"
+        )
+        return (
+            f"{name}; the next one is at {line}, {blocked}: move it before the wait, or raise the flag once at the "
+            f"start"
+        )
     if kind == CROSS_WAIT:
         peers = machine.peers(core, b)
         missing = [
-            str(peer.core) for peer, channel in zip(peers, machine.channels(core, a, b), strict=True) if not channel.ready
+            str(peer.core)
+            for peer, channel in zip(peers, machine.channels(core, a, b), strict=True)
+            if not channel.ready
         ]
         kinds = "cube" if peers and peers[0].core.kind is CoreKind.AIC else "vector"
         return (
-            f"cross_core_set_flag {a}, mode {b}, from {', '.join(missing) or 'cores that run nothing'}: set it on the {kinds} "
-            f"core once for each wait"
+            f"cross_core_set_flag {a}, mode {b}, from {', '.join(missing)}: set it on the {kinds} core "
+            f"once for each wait"
         )
     if kind == BARRIER_ALL:
         return "all pipes to finish, and one of them is blocked itself"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ascend_sim.config import Chip
 from ascend_sim.engine.machine import Schedule
@@ -32,9 +33,7 @@ class CoreMemory:
     def __init__(self, chip: Chip, core: CoreId, gm: NDArray[np.uint8]) -> None:
         self._gm = gm
         self._spaces = {
-            space: np.full(capacity(chip, space), POISON, dtype=np.uint8)
-            for space in Space
-            if space.core is core.kind
+            space: np.full(capacity(chip, space), POISON, dtype=np.uint8) for space in Space if space.core is core.kind
         }
         self.bases: tuple[int, ...] = ()
 
@@ -75,7 +74,8 @@ def execute(
             gm[tensor.address : tensor.address + tensor.bytes] = values.view(np.uint8).reshape(-1)
     if any(len(core.members) != 1 for core in schedule.cores):
         raise InternalError("functional execution needs a schedule of every core")
-    with np.errstate(all="ignore"):
+    # One BLAS thread: the order of a sum must not depend on the host, and the tiles are too small to share.
+    with np.errstate(all="ignore"), threadpool_limits(limits=1, user_api="blas"):
         _replay(schedule, chip, [CoreMemory(chip, core.stream.core, gm) for core in schedule.cores])
     return {
         tensor.name: gm[tensor.address : tensor.address + tensor.bytes]
@@ -114,9 +114,7 @@ def _replay(schedule: Schedule, chip: Chip, memories: list[CoreMemory]) -> None:
             instruction.write(memory, pending.pop(position))
 
 
-def generated_inputs(
-    program: Program, seed: int, distribution: str, scale: float
-) -> dict[str, NDArray[Any]]:
+def generated_inputs(program: Program, seed: int, distribution: str, scale: float) -> dict[str, NDArray[Any]]:
     """Random inputs for every input tensor, in its format.
 
     "normal" draws from N(0, 1), "uniform" from U(-1, 1), "rising" from U(0.5, 1) growing along the first axis from
@@ -140,5 +138,3 @@ def generated_inputs(
             drawn = generator.uniform(0.5, 1.0, tensor.shape) * ramp.reshape(-1, *(1,) * (len(tensor.shape) - 1))
         values[tensor.name] = (drawn * scale).astype(tensor.dtype.numpy)
     return values
-
-

@@ -19,6 +19,7 @@ from ascend_sim.engine.observer import Observer, Observers
 from ascend_sim.engine.symmetry import CoreClass, classify, every_core
 from ascend_sim.errors import Diagnostic, FlagError
 from ascend_sim.isa.instruction import Instruction
+from ascend_sim.isa.source import SourceLine
 from ascend_sim.isa.words import CoreKind
 from ascend_sim.kernel.program import CoreId, Program, Stream
 
@@ -72,7 +73,7 @@ class Machine:
         self.die_weights = {one.streams[0].core.die: one.die_weight for one in classes}
         self._memories = {die: DieMemory(self.env, chip, program.gm_bytes) for die in self.die_weights}
         self._ready: deque[CoreModel] = deque()
-        self._faults: dict[Diagnostic, None] = {}
+        self._faults: dict[tuple[SourceLine, str], Diagnostic] = {}
         lowered = lower(program, chip)
         skew = chip.launch.skew_cycles.value
         self.cores: list[CoreModel] = []
@@ -103,7 +104,7 @@ class Machine:
         if finished:
             self._check_flags()
         if self._faults:
-            raise FlagError(list(self._faults))
+            raise FlagError(list(self._faults.values()))
         if not finished:
             raise deadlock_report(self)
         return self._schedule()
@@ -144,9 +145,7 @@ class Machine:
         """The cores that *mode* joins with *core*, in order."""
         here = core.core
         if mode == 0:
-            return [
-                other for other in self.cores if other.core.kind is here.kind and other.core.die == here.die
-            ]
+            return [other for other in self.cores if other.core.kind is here.kind and other.core.die == here.die]
         group = [other for other in self.cores if (other.core.die, other.core.group) == (here.die, here.group)]
         if mode == 1:
             return [other for other in group if other.core.kind is CoreKind.AIV]
@@ -156,9 +155,10 @@ class Machine:
         """Report a set_flag on a flag that is still raised."""
         source, destination, flag = flag_name(number)
         self._fault(
-            core, index,
-            f"set_flag {source.value}->{destination.value}, id {flag}, is set again before the wait_flag for the earlier "
-            f"set has passed: the flag is one bit, so one set is lost; wait for it first, or use another id",
+            core,
+            index,
+            f"set_flag {source.value}->{destination.value}, id {flag}, is set again before the wait_flag for the "
+            f"earlier set has passed: the flag is one bit, so one set is lost; wait for it first, or use another id",
         )
 
     def _check_flags(self) -> None:
@@ -174,19 +174,21 @@ class Machine:
                         self._counter_overflow(core, channel, outstanding, place, waited)
 
     def _counter_overflow(self, core: CoreModel, channel: Channel, outstanding: int, place: int, waited: bool) -> None:
+        limit = self.chip.sync.cross_core_counter_max.value
         if waited:
             self._fault(
-                core, place,
-                f"cross-core flag {channel.flag} had been set {outstanding} times ahead of this wait; its counter holds "
-                f"{self.chip.sync.cross_core_counter_max.value}: wait more often, or answer with a flag in the other "
-                f"direction",
+                core,
+                place,
+                f"cross-core flag {channel.flag} had been set {outstanding} times ahead of this wait; its counter "
+                f"holds {limit}: wait more often, or answer with a flag in the other direction",
             )
             return
         _, sender, index = channel.arrivals[place]
         self._fault(
-            self.cores[sender], index,
-            f"cross-core flag {channel.flag} has been set {outstanding} times that {core.core} never waits for; its counter "
-            f"holds {self.chip.sync.cross_core_counter_max.value}: wait once for each set",
+            self.cores[sender],
+            index,
+            f"cross-core flag {channel.flag} has been set {outstanding} times that {core.core} never waits for; "
+            f"its counter holds {limit}: wait once for each set",
         )
 
     def instruction(self, number: int, index: int) -> Instruction:
@@ -199,7 +201,8 @@ class Machine:
 
     def _fault(self, core: CoreModel, index: int, message: str) -> None:
         where = self.instruction(core.number, index).where
-        self._faults[Diagnostic(f"{message} (first on {core.core})", where.file, where.line)] = None
+        finding = Diagnostic(f"{message} (first on {core.core})", where.file, where.line)
+        self._faults.setdefault((where, message), finding)
 
     def _schedule(self) -> Schedule:
         cores = []
@@ -207,8 +210,16 @@ class Machine:
         for core, stream, members in zip(self.cores, self.streams, self.members, strict=True):
             busy = self._busy(core)
             schedule = CoreSchedule(
-                stream, members, core.dispatched, core.starts, core.ends, core.links, busy,
-                issue * len(core.starts), core.queue_full_cycles, core.end,
+                stream,
+                members,
+                core.dispatched,
+                core.starts,
+                core.ends,
+                core.links,
+                busy,
+                issue * len(core.starts),
+                core.queue_full_cycles,
+                core.end,
             )
             cores.append(schedule)
         cycles = max((core.end for core in self.cores if core.lowered_calls), default=self.launch_cycles)
@@ -221,9 +232,7 @@ class Machine:
         for template, _ in core.lowered_calls:
             for pipe, cycles in enumerate(template.busy):
                 static[pipe] += cycles
-        return {
-            pipe.name: static[number] + core.pipes[number].busy for number, pipe in enumerate(PIPES)
-        }
+        return {pipe.name: static[number] + core.pipes[number].busy for number, pipe in enumerate(PIPES)}
 
     def _memory_statistics(self) -> MemoryStatistics:
         totals = [0] * 5

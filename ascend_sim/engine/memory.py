@@ -40,9 +40,7 @@ class DieMemory:
         self._miss_extra = chip.l2.miss_extra_cycles.value
         l2 = _units(chip.l2.read_bytes_per_cycle.value), _units(chip.l2.write_bytes_per_cycle.value)
         self._hbm = _units(chip.hbm_bytes_per_cycle(mixed=False))
-        self._bandwidth = SharedBandwidth(
-            env, (*l2, self._hbm), (*l2, _units(chip.hbm_bytes_per_cycle(mixed=True)))
-        )
+        self._bandwidth = SharedBandwidth(env, (*l2, self._hbm), (*l2, _units(chip.hbm_bytes_per_cycle(mixed=True))))
 
     def move(self, move: Move, base: int, start: int, weight: int, done: Callable[[int], None]) -> None:
         """Carry out *move* from cycle *start* on; call *done* with the cycle of its last byte, at that cycle."""
@@ -74,9 +72,7 @@ class DieMemory:
             self._bandwidth.start(access.bytes, limit, shares, weight, done)
             return
         late = simpy.Timeout(self._env, self._miss_extra)
-        late.callbacks.append(
-            lambda _: self._bandwidth.start(access.bytes, limit, shares, weight, done)
-        )
+        late.callbacks.append(lambda _: self._bandwidth.start(access.bytes, limit, shares, weight, done))
 
 
 def _units(bytes_per_cycle: float) -> int:

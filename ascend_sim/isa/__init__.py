@@ -1,0 +1,1 @@
+"""The instructions, by pipe, and what they work on."""

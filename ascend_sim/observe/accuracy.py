@@ -8,6 +8,7 @@ uninitialised buffer does not: bf16 has 8 significant bits (a rounding error of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,34 +23,56 @@ TOLERANCE = {"bf16": 5e-3, "fp16": 2e-3, "fp32": 2e-3}
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    """Outputs against the *reference* (its file name).
+class OutputError:
+    """One output: squared differences *error* and squared reference *scale*, summed; the *largest* difference.
 
-    *relative_error* is |out - ref| / |ref| over all outputs together and *max_abs_error* the largest difference of
-    one element; both are None if an output holds NaN or infinities. *worst* names the output nearest to its
-    *tolerance* or furthest beyond it, with its own *worst_error*.
+    All three leave out the *non_finite* elements, which are NaN or infinite.
     """
 
-    reference: str
-    relative_error: float | None
-    max_abs_error: float | None
-    worst: str
-    worst_error: float | None
+    name: str
     tolerance: float
+    error: float
+    scale: float
+    largest: float
     non_finite: int
 
     @property
+    def relative(self) -> float:
+        """|out - ref| / |ref|; against an all-zero reference |out|."""
+        return math.sqrt(self.error / self.scale) if self.scale else math.sqrt(self.error)
+
+    @property
     def passed(self) -> bool:
-        """Whether every output is finite and within its tolerance."""
-        return self.worst_error is not None and self.worst_error <= self.tolerance
+        """Whether the output is finite and within its tolerance."""
+        return not self.non_finite and self.relative <= self.tolerance
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """All outputs of a run against the *reference* (its file name)."""
+
+    reference: str
+    outputs: tuple[OutputError, ...]
+
+    @property
+    def wrong(self) -> tuple[OutputError, ...]:
+        """The outputs that are not finite or beyond their tolerance."""
+        return tuple(output for output in self.outputs if not output.passed)
 
     def to_json(self) -> dict[str, str | float | None]:
-        """The entry "numerics" of result.json."""
+        """The entry "numerics" of result.json; the errors are null if an output is not finite.
+
+        The tolerance is that of the loosest output.
+        """
+        finite = not any(output.non_finite for output in self.outputs)
+        error = sum(output.error for output in self.outputs)
+        scale = sum(output.scale for output in self.outputs)
+        whole = OutputError("", 0.0, error, scale, 0.0, 0)
         return {
             "reference": self.reference,
-            "relative_error": self.relative_error,
-            "max_abs_error": self.max_abs_error,
-            "tolerance": self.tolerance,
+            "relative_error": whole.relative if finite else None,
+            "max_abs_error": max((output.largest for output in self.outputs), default=0.0) if finite else None,
+            "tolerance": max((output.tolerance for output in self.outputs), default=0.0),
         }
 
 
@@ -59,33 +82,21 @@ def compare(
     formats: Mapping[str, DType],
     reference: str,
 ) -> Accuracy:
-    """Compare *outputs* with what the *reference* file *expected*, in arrays of equal shapes by tensor name."""
-    difference = magnitude = 0.0
-    largest = 0.0
-    non_finite = 0
-    worst: tuple[float, float, str, float] = (-1.0, 0.0, "", 0.0)
+    """Compare *outputs* with what the *reference* file *expected*: arrays of equal shapes by tensor name."""
+    found = []
     for name, output in outputs.items():
-        values, wanted = output.astype(np.float64), np.asarray(expected[name], dtype=np.float64)
-        broken = int(np.count_nonzero(~np.isfinite(values)))
-        if broken:
-            non_finite += broken
-            continue
-        error = values - wanted
-        squares, scale = float(np.sum(error**2)), float(np.sum(wanted**2))
-        difference, magnitude = difference + squares, magnitude + scale
-        largest = max(largest, float(np.max(np.abs(error))))
-        tolerance = TOLERANCE.get(formats[name].name, 0.0)
-        relative = _ratio(squares, scale)
-        excess = relative / tolerance if tolerance else float(relative > 0) * np.inf if relative else 0.0
-        worst = max(worst, (float(excess), tolerance, name, relative))
-    if non_finite:
-        name = next(name for name, output in outputs.items() if not np.all(np.isfinite(output.astype(np.float64))))
-        tolerance = TOLERANCE.get(formats[name].name, 0.0)
-        return Accuracy(reference, None, None, name, None, tolerance, non_finite)
-    _, tolerance, name, relative = worst
-    return Accuracy(reference, _ratio(difference, magnitude), largest, name, relative, tolerance, 0)
-
-
-def _ratio(squares: float, scale: float) -> float:
-    """Relative error from sums of squares; against an all-zero reference the error itself."""
-    return float(np.sqrt(squares / scale)) if scale else float(np.sqrt(squares))
+        values = output.astype(np.float64)
+        finite = np.isfinite(values)
+        wanted = np.asarray(expected[name], dtype=np.float64)[finite]
+        error = values[finite] - wanted
+        found.append(
+            OutputError(
+                name=name,
+                tolerance=TOLERANCE.get(formats[name].name, 0.0),
+                error=float(np.sum(error**2)),
+                scale=float(np.sum(wanted**2)),
+                largest=float(np.max(np.abs(error), initial=0.0)),
+                non_finite=int(values.size - np.count_nonzero(finite)),
+            )
+        )
+    return Accuracy(reference, tuple(found))

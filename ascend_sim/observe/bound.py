@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ascend_sim.config import Chip, MovePath
+from ascend_sim.config import Chip
 from ascend_sim.engine.machine import Schedule
 from ascend_sim.isa.words import CoreKind, Pipe, Space
 from ascend_sim.observe.critical_path import CROSS_CORE, LAUNCH, CriticalPath
 from ascend_sim.observe.statistics import CoreStatistics
-from ascend_sim.observe.timeline import Path
+from ascend_sim.observe.timeline import path_of
 
 _PLAIN = {
     "aic_cube": "compute",
@@ -61,20 +61,8 @@ def _memory_limit(name: str, statistics: Sequence[CoreStatistics], schedule: Sch
         / chip.hbm_bytes_per_cycle(mixed)
         / dies,
         "L2 bandwidth, {:.0f} % used": l2_bytes / l2_rate / dies,
-        "its own path, {:.0f} % used": moved / _path(chip, path).bytes_per_cycle.value / core_cycles,
+        "its own path, {:.0f} % used": moved / path_of(chip, path).bytes_per_cycle.value / core_cycles,
         "latency, {:.0f} % of the time in the heads of moves": heads / core_cycles,
     }
     limit = max(uses, key=lambda key: uses[key])
     return f"memory: {limit.format(100 * uses[limit])}"
-
-
-def _path(chip: Chip, path: Path) -> MovePath:
-    paths = chip.paths
-    return {
-        (Space.GM, Space.L1): paths.gm_to_l1,
-        (Space.GM, Space.UB): paths.gm_to_ub,
-        (Space.UB, Space.GM): paths.ub_to_gm,
-        (Space.L0C, Space.GM): paths.l0c_to_gm,
-        (Space.L1, Space.L0A): paths.l1_to_l0a,
-        (Space.L1, Space.L0B): paths.l1_to_l0b,
-    }[path]

@@ -67,25 +67,25 @@ class _Core:
 
     def __init__(self, timeline: CoreTimeline) -> None:
         self.timeline = timeline
-        self.dispatched = memoryview(timeline.dispatched)
-        self.starts = memoryview(timeline.starts)
-        self.ends = memoryview(timeline.ends)
-        self.frees = memoryview(timeline.frees)
-        self.heads = memoryview(timeline.heads)
-        self.kinds = memoryview(timeline.kinds)
-        self.pipes = memoryview(timeline.pipes)
-        self.previous = memoryview(timeline.previous)
+        self.dispatched = timeline.dispatched.data
+        self.starts = timeline.starts.data
+        self.ends = timeline.ends.data
+        self.frees = timeline.frees.data
+        self.heads = timeline.heads.data
+        self.kinds = timeline.kinds.data
+        self.pipes = timeline.pipes.data
+        self.previous = timeline.previous.data
         self.links = timeline.schedule.links
         self.finishers = timeline.finishers
         self.names = [metric_name(timeline.kind, pipe) for pipe in PIPES]
-        self._positions: dict[int, memoryview[int]] = {}
+        self._positions: dict[int, memoryview] = {}
 
     def left_queue(self, index: int, depth: int) -> int:
         """The instruction that had to leave the queue for instruction *index* to enter it."""
         pipe = self.pipes[index]
         positions = self._positions.get(pipe)
         if positions is None:
-            positions = self._positions[pipe] = memoryview(self.timeline.positions(PIPES[pipe]))
+            positions = self._positions[pipe] = self.timeline.positions(PIPES[pipe]).data
         return positions[bisect_left(positions, index) - depth]
 
     def visible_at(self, index: int, time: int) -> int:
@@ -109,7 +109,7 @@ class _Core:
 
 
 class _Walk:
-    """The walk stands at instruction *index* of *core*; *time* is the cycle up to which all is explained, from the end."""
+    """The walk stands on one core; all cycles after *time* are explained."""
 
     def __init__(self, timelines: Timelines) -> None:
         chip = timelines.chip

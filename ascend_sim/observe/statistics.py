@@ -76,7 +76,7 @@ _ORDER = tuple(
 
 def _of_core(core: CoreTimeline, issue: int) -> CoreStatistics:
     schedule = core.schedule
-    busy = {pipe: schedule.busy[pipe.name] for pipe in PIPES_OF[core.kind] if pipe is not Pipe.S}
+    busy: dict[Pipe, int] = {pipe: schedule.busy[pipe.name] for pipe in PIPES_OF[core.kind]}
     busy[Pipe.S] = schedule.scalar_cycles
     scalar = core.pipes == PIPES.index(Pipe.S)
     waits = scalar & ((core.kinds == WAIT) | (core.kinds == CROSS_WAIT))
@@ -87,7 +87,7 @@ def _of_core(core: CoreTimeline, issue: int) -> CoreStatistics:
         total=total,
         busy=busy,
         stalls=_stalls(core, scalar, issue),
-        scalar_wait=int((core.ends - core.starts - issue)[waits].sum()),
+        scalar_wait=int(np.maximum(core.ends - core.starts - issue, 0)[waits].sum()),
         issued=core.issued,
         moved=core.moved,
         heads=core.head_cycles,

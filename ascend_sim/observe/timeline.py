@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ascend_sim.config import Chip
+from ascend_sim.config import Chip, MovePath
 from ascend_sim.engine.machine import CoreSchedule, Schedule
 from ascend_sim.isa.instruction import Instruction, space_of
 from ascend_sim.isa.operands import LocalTensor
@@ -84,31 +84,49 @@ def process_bytes(instruction: Instruction, chip: Chip) -> int:
 
 def template_facts(template: Template, chip: Chip) -> TemplateFacts:
     """Ask every instruction of *template* what it costs on *chip*."""
-    columns: list[list[int]] = [[] for _ in range(7)]
+    rows: list[tuple[int, ...]] = []
     moved: dict[Path, int] = {}
     issued: dict[Pipe, int] = {}
     heads: dict[Pipe, int] = {}
     for instruction in template.instructions:
-        timing = instruction.timing(chip)
+        timing, pipe = instruction.timing(chip), instruction.pipe
         hold = timing.occupancy if isinstance(timing, Run) else 0
         latency, head = (timing.latency, timing.head) if isinstance(timing, Move) else (0, 0)
         flag = timing.unit_flag if isinstance(timing, Run | Move) else None
-        row = (
-            _KINDS[type(timing)], _NUMBER[instruction.pipe], hold, latency, head,
-            -1 if flag is None else flag.slot, flag is not None and flag.release,
-        )  # fmt: skip
-        for column, value in zip(columns, row, strict=True):
-            column.append(int(value))
-        issued[instruction.pipe] = issued.get(instruction.pipe, 0) + 1
-        heads[instruction.pipe] = heads.get(instruction.pipe, 0) + head
+        tile, release = (-1, False) if flag is None else (flag.slot, flag.release)
+        rows.append((_KINDS[type(timing)], _NUMBER[pipe], hold, latency, head, tile, release))
+        issued[pipe] = issued.get(pipe, 0) + 1
+        heads[pipe] = heads.get(pipe, 0) + head
         size = process_bytes(instruction, chip)
         if size:
             path = space_of(instruction.sources()[0]), space_of(instruction.destinations()[0])
             moved[path] = moved.get(path, 0) + size
-    kinds, pipes, *others, release = (np.array(column, dtype=np.int64) for column in columns)
+    columns = np.array(rows, dtype=np.int64).reshape(-1, 7).T
     return TemplateFacts(
-        kinds.astype(np.int8), pipes.astype(np.int8), *others, release.astype(np.bool_), moved, issued, heads
+        kinds=columns[0].astype(np.int8),
+        pipes=columns[1].astype(np.int8),
+        hold=columns[2],
+        latency=columns[3],
+        head=columns[4],
+        tile=columns[5],
+        release=columns[6].astype(np.bool_),
+        moved=moved,
+        issued=issued,
+        heads=heads,
     )
+
+
+def path_of(chip: Chip, path: Path) -> MovePath:
+    """The figures of the data path between two memory spaces."""
+    paths = chip.paths
+    return {
+        (Space.GM, Space.L1): paths.gm_to_l1,
+        (Space.GM, Space.UB): paths.gm_to_ub,
+        (Space.UB, Space.GM): paths.ub_to_gm,
+        (Space.L0C, Space.GM): paths.l0c_to_gm,
+        (Space.L1, Space.L0A): paths.l1_to_l0a,
+        (Space.L1, Space.L0B): paths.l1_to_l0b,
+    }[path]
 
 
 class CoreTimeline:
@@ -144,8 +162,9 @@ class CoreTimeline:
     @cached_property
     def frees(self) -> NDArray[np.int64]:
         """When each instruction let go of its pipe, in cycles."""
-        ran = self.kinds == RUN
-        return np.where(ran, self.starts + self._laid("hold", np.int64), self.ends - self._laid("latency", np.int64))
+        ran: NDArray[np.bool_] = self.kinds == RUN
+        held: NDArray[np.int64] = self.starts + self._laid("hold", np.int64)
+        return np.where(ran, held, self.ends - self._laid("latency", np.int64))
 
     @cached_property
     def previous(self) -> NDArray[np.int64]:

@@ -12,11 +12,11 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 
-from ascend_sim.config import Chip, MovePath
+from ascend_sim.config import Chip
 from ascend_sim.isa.words import CoreKind, Pipe, Space
 from ascend_sim.kernel.program import CoreId
 from ascend_sim.observe.statistics import CoreStatistics
-from ascend_sim.observe.timeline import Path, metric_name
+from ascend_sim.observe.timeline import Path, metric_name, path_of
 
 NOT_APPLICABLE = "NA"
 GM_TO_L1, L0C_TO_GM = (Space.GM, Space.L1), (Space.L0C, Space.GM)
@@ -39,7 +39,7 @@ def memory(statistics: Sequence[CoreStatistics], chip: Chip) -> str:
 
 
 def block_ids(statistics: Sequence[CoreStatistics], chip: Chip) -> dict[CoreId, int]:
-    """The block that each core belongs to: a cube core with its vector cores, or, without cube cores, each for itself."""
+    """The block of each core: a cube core with its vector cores, or, without cube cores, each for itself."""
     subs = 1 if any(one.kind is CoreKind.AIC for one in statistics) else chip.cores.aiv_per_aic.value
     groups = chip.cores.aic_per_die.value
     return {
@@ -103,19 +103,45 @@ def _memory() -> Iterable[_Column]:
     yield _rate("aic_l1_read_bw(GB/s)", aic, *L1_TO_L0)
     yield _rate("aic_l1_write_bw(GB/s)", aic, GM_TO_L1)
     for kind, pipe in ((aic, Pipe.MTE1), (aic, Pipe.MTE2), (aiv, Pipe.MTE2), (aiv, Pipe.MTE3)):
-        yield f"{metric_name(kind, pipe)}_instructions", kind, lambda one, chip, p=pipe: str(one.issued.get(p, 0))
-        yield f"{metric_name(kind, pipe)}_ratio", kind, lambda one, chip, p=pipe: _share(one.busy[p], one.total)
-    paths = (("GM_to_L1", aic, GM_TO_L1), ("L0C_to_GM", aic, L0C_TO_GM), ("GM_to_UB", aiv, GM_TO_UB), ("UB_to_GM", aiv, UB_TO_GM))
+        yield _issued(kind, pipe)
+        yield _ratio(kind, pipe)
+    paths = (
+        ("GM_to_L1", aic, GM_TO_L1),
+        ("L0C_to_GM", aic, L0C_TO_GM),
+        ("GM_to_UB", aiv, GM_TO_UB),
+        ("UB_to_GM", aiv, UB_TO_GM),
+    )
     for name, kind, path in paths:
-        yield f"{name}_datas(KB)", kind, lambda one, chip, p=path: _number(one.moved.get(p, 0) / 1024)
+        yield _moved(f"{name}_datas(KB)", kind, path)
     for name, kind, path in paths:
-        yield f"{name}_bw_usage_rate(%)", kind, lambda one, chip, p=path: _usage(one, chip, p)
+        yield _usage(f"{name}_bw_usage_rate(%)", kind, path)
 
 
 def _busy(kind: CoreKind, pipe: Pipe) -> Iterable[_Column]:
-    name = metric_name(kind, pipe)
-    yield f"{name}_time(us)", kind, lambda one, chip: _us(one.busy[pipe], chip)
-    yield f"{name}_ratio", kind, lambda one, chip: _share(one.busy[pipe], one.total)
+    yield f"{metric_name(kind, pipe)}_time(us)", kind, lambda one, chip: _us(one.busy[pipe], chip)
+    yield _ratio(kind, pipe)
+
+
+def _ratio(kind: CoreKind, pipe: Pipe) -> _Column:
+    return f"{metric_name(kind, pipe)}_ratio", kind, lambda one, chip: _share(one.busy[pipe], one.total)
+
+
+def _issued(kind: CoreKind, pipe: Pipe) -> _Column:
+    return f"{metric_name(kind, pipe)}_instructions", kind, lambda one, chip: str(one.issued.get(pipe, 0))
+
+
+def _moved(name: str, kind: CoreKind, path: Path) -> _Column:
+    return name, kind, lambda one, chip: _number(one.moved.get(path, 0) / 1024)
+
+
+def _usage(name: str, kind: CoreKind, path: Path) -> _Column:
+    """Share of what the path could have carried in the core's time."""
+
+    def cell(one: CoreStatistics, chip: Chip) -> str:
+        most = one.total * path_of(chip, path).bytes_per_cycle.value
+        return _number(100 * one.moved.get(path, 0) / most if most else 0.0)
+
+    return name, kind, cell
 
 
 def _stall(kind: CoreKind, pipe: Pipe) -> _Column:
@@ -137,18 +163,6 @@ def _rate(name: str, kind: CoreKind, *paths: Path) -> _Column:
 def _bandwidth(one: CoreStatistics, chip: Chip, paths: Iterable[Path], cycles: int) -> str:
     moved = sum(one.moved.get(path, 0) for path in paths)
     return _number(moved / cycles * chip.cycles_per_second / 1e9 if cycles else 0.0)
-
-
-def _usage(one: CoreStatistics, chip: Chip, path: Path) -> str:
-    most = one.total * _rate_of(chip, path).bytes_per_cycle.value
-    return _number(100 * one.moved.get(path, 0) / most if most else 0.0)
-
-
-def _rate_of(chip: Chip, path: Path) -> MovePath:
-    paths = chip.paths
-    return {
-        GM_TO_L1: paths.gm_to_l1, GM_TO_UB: paths.gm_to_ub, UB_TO_GM: paths.ub_to_gm, L0C_TO_GM: paths.l0c_to_gm,
-    }[path]  # fmt: skip
 
 
 def _us(cycles: int, chip: Chip) -> str:

@@ -40,10 +40,9 @@ def _buffers(program: Program, kinds: tuple[CoreKind, ...]) -> Iterator[str]:
     yield "buffers of a core"
     for use in uses:
         used = sum(size for _, size in use.buffers)
-        yield (
-            f"  {use.kind.value} {use.space:<3}  {used:>9,} of {use.capacity:>9,} B ({100 * used / use.capacity:3.0f} %)  "
-            + ", ".join(f"{name} {size:,}" for name, size in use.buffers)
-        )
+        share = f"{used:>9,} of {use.capacity:>9,} B ({100 * used / use.capacity:3.0f} %)"
+        parts = ", ".join(f"{name} {size:,}" for name, size in use.buffers)
+        yield f"  {use.kind.value} {use.space:<3}  {share}  {parts}"
 
 
 def _stream(program: Program, stream: Stream, alike: int, limit: int) -> Iterator[str]:

@@ -104,7 +104,9 @@ def _names(core: CoreId, chip: Chip) -> Iterator[Event]:
 class _CoreEvents:
     """The slices of the core with *number* among those *drawn*, and the arrows that end on it."""
 
-    def __init__(self, drawn: Mapping[int, CoreTimeline], number: int, chip: Chip, flows: Iterator[int], text: OperandText) -> None:
+    def __init__(
+        self, drawn: Mapping[int, CoreTimeline], number: int, chip: Chip, flows: Iterator[int], text: OperandText
+    ) -> None:
         self._drawn = drawn
         self._core = drawn[number]
         self._number = number

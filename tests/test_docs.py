@@ -1,0 +1,247 @@
+"""The documentation does what it says: its commands print what stands below them, its lists are complete.
+
+Pages are followed from top to bottom in an empty folder. Blocks that name a file in their title are written into it,
+`diff` blocks change such a file, and each "$ ascend-sim ..." line of a `console` block is run and compared with the
+lines below it, in which "..." stands for any text and a line of nothing else for any lines. `exit=3` after
+"console" is the exit code of the last command of the block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import typer
+from pydantic import BaseModel
+
+from ascend_sim import cli
+from ascend_sim import kernel as asc
+from ascend_sim.config.chip import Chip, VectorRow
+from ascend_sim.config.figure import Figure
+from ascend_sim.config.run import DataConfig, LaunchConfig
+from ascend_sim.isa.instruction import Instruction
+from ascend_sim.isa.vector_ops import VECTOR_OPS
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted(
+    str(page.relative_to(DOCS)) for page in (DOCS / "tutorial.md", *DOCS.glob("how-to/*.md"), *DOCS.glob("reference/*.md"))
+)
+FENCE = re.compile(r"^```(?P<language>\w+)(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    place: str
+    language: str
+    info: dict[str, str]
+    body: str
+
+
+def blocks(page: str) -> Iterator[Block]:
+    """The fenced blocks of *page*, in order."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for match in FENCE.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        info = dict(part.split("=", 1) for part in shlex.split(match["info"]))
+        yield Block(f"docs/{page}:{line}", match["language"], info, match["body"])
+
+
+def run(command: str) -> tuple[int, str]:
+    """The exit code of an ascend-sim command line, and what it prints."""
+    program, *arguments = shlex.split(command)
+    assert program == cli.NAME, f"'{command}' is not a command of {cli.NAME}"
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), pytest.raises(SystemExit) as exit_:
+        cli.main(arguments)
+    assert isinstance(exit_.value.code, int)
+    return exit_.value.code, printed.getvalue()
+
+
+def same(expected: str, printed: str) -> bool:
+    """Whether *printed* is what *expected* shows, with "..." standing for what is left out."""
+    lines = [".*\n(?:.*\n)*?" if line == "..." else re.escape(line).replace(r"\.\.\.", ".*?") + "\n" for line in expected.splitlines()]
+    return re.fullmatch("".join(lines), printed) is not None
+
+
+def follow(block: Block) -> None:
+    """Run the commands of a console block."""
+    assert block.body.startswith("$ "), f"{block.place}: a console block begins with '$ ascend-sim ...'"
+    steps = re.split(r"^\$ ", block.body, flags=re.MULTILINE)[1:]
+    for number, step in enumerate(steps, 1):
+        command, expected = step.split("\n", 1)
+        code, printed = run(command)
+        assert same(expected, printed), f"{block.place}: '{command}' now prints:\n{printed}"
+        wanted = int(block.info.get("exit", 0)) if number == len(steps) else 0
+        assert code == wanted, f"{block.place}: '{command}' exits with {code}, not {wanted}; it prints:\n{printed}"
+
+
+def apply(block: Block) -> None:
+    """Change the file in the title of a diff block: its lines with "-" and " " become those with "+" and " "."""
+    path = Path(block.info["title"])
+    lines = [(line[:1] or " ", line[1:]) for line in block.body.splitlines()]
+    old = "".join(f"{text}\n" for sign, text in lines if sign in "- ")
+    new = "".join(f"{text}\n" for sign, text in lines if sign in "+ ")
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{block.place}: {path} holds the old lines {text.count(old)} times:\n{text}"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_following_a_page_gives_what_it_shows(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader who types in what a page says sees what the page shows."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    for block in blocks(page):
+        if block.language == "console":
+            follow(block)
+        elif block.language == "diff":
+            apply(block)
+        else:
+            assert "title" in block.info, f"{block.place}: code must be followed; name its file with title=\"...\""
+            path = Path(block.info["title"])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.body, encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    """No page links to a file that does not exist."""
+    text = FENCE.sub("", (DOCS / page).read_text(encoding="utf-8"))
+    targets = [target.split("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
+    missing = [target for target in targets if target and not (DOCS / page).parent.joinpath(target).exists()]
+    assert not missing
+
+
+def rows(page: str, heading: str) -> dict[str, list[str]]:
+    """The tables under *heading* of a reference page: the word in the first column, and the other columns."""
+    text = (DOCS / "reference" / page).read_text(encoding="utf-8")
+    section = re.split(r"^## ", text, flags=re.MULTILINE)
+    [chosen] = [part for part in section if part.startswith(heading)]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in chosen.splitlines() if line.startswith("| `")]
+    found = {line[0].strip("`"): line[1:] for line in lines}
+    assert len(found) == len(lines), f"{page}: a word stands twice under '{heading}'"
+    return found
+
+
+def test_every_kernel_name_is_documented() -> None:
+    """kernel-api.md lists exactly the public names of ascend_sim.kernel."""
+    headings = ("Kernels", "The core", "Data", "Instructions", "Vector functions", "Helpers", "Traced programs")
+    documented = {name for heading in headings for name in rows("kernel-api.md", heading) if "." not in name}
+    assert documented == set(asc.__all__)
+
+
+@pytest.mark.parametrize("owner", [asc.Core, asc.Ring, asc.LocalTensor, asc.GlobalTensor, asc.GlobalMemory, asc.Buffer])
+def test_documented_methods_exist(owner: type) -> None:
+    """A method that kernel-api.md names can be called, or read from an instance."""
+    known = {*dir(owner), *getattr(owner, "__dataclass_fields__", {})}
+    known |= set(owner.__init__.__code__.co_names)  # attributes that the constructor assigns
+    text = (DOCS / "reference" / "kernel-api.md").read_text(encoding="utf-8")
+    named = set(re.findall(rf"^\| `{owner.__name__}\.(\w+)", text, flags=re.MULTILINE))
+    assert named
+    assert named <= known
+
+
+def leaves(kind: type[Instruction]) -> Iterator[type[Instruction]]:
+    """The instruction classes below *kind* that a program can hold."""
+    if not kind.__subclasses__():
+        yield kind
+    for child in kind.__subclasses__():
+        yield from leaves(child)
+
+
+def test_every_instruction_is_documented() -> None:
+    """instructions.md has a row for the mnemonic of every instruction class."""
+    mnemonics = {kind.mnemonic for kind in leaves(Instruction) if isinstance(kind.mnemonic, str)}
+    documented = {name.split()[0] for heading in ("Moves", "Matrix", "Synchronisation") for name in rows("instructions.md", heading)}
+    assert documented == mnemonics
+
+
+def test_every_vector_operation_is_documented_with_its_cost_and_formats() -> None:
+    """The rows of instructions.md agree with the table of vector operations."""
+    expected = {}
+    for op in VECTOR_OPS.values():
+        pairs = [str(a) if a == b else f"{a}→{b}" for a, b in op.formats]
+        expected[op.name] = [op.cost, ", ".join(pairs)]
+    documented = {name: cells[:2] for name, cells in rows("instructions.md", "Vector operations").items()}
+    assert documented == expected
+
+
+def chip_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted keys of a chip file; mappings with free keys count as one."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        section = isinstance(inner, type) and issubclass(inner, BaseModel) and not issubclass(inner, Figure)
+        if section:
+            assert isinstance(inner, type)
+            yield from chip_keys(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def test_every_chip_key_is_documented() -> None:
+    """config.md lists exactly the keys of a chip file, and the fields of a row of vector costs."""
+    documented = set(rows("config.md", "Chip files"))
+    paths = [key for key in documented if key.startswith("paths.PATH.")]
+    named = {key for key in documented if not key.startswith(("paths.", "vector.ops.OP.DTYPE."))}
+    assert named == {key for key in chip_keys(Chip) if not key.startswith("paths.")}
+    assert {key.removeprefix("paths.PATH.") for key in paths} == {
+        key.rsplit(".", 1)[1] for key in chip_keys(Chip) if key.startswith("paths.")
+    }
+    fields = {key.rsplit(".", 1)[1] for key in documented if key.startswith("vector.ops.OP.DTYPE.")}
+    assert fields == set(VectorRow.model_fields)
+
+
+def test_every_path_of_a_chip_is_named() -> None:
+    """config.md names each of the data paths that a chip file describes."""
+    text = (DOCS / "reference" / "config.md").read_text(encoding="utf-8")
+    names = {key.split(".")[1] for key in chip_keys(Chip) if key.startswith("paths.")}
+    assert {name for name in names if f"`{name}`" not in text} == set()
+
+
+def test_every_run_key_is_documented() -> None:
+    """config.md lists exactly the keys of a run file that are the same for all programs."""
+    expected = {"program", "chip", "description", "symmetry"}
+    expected |= {f"data.{name}" for name in DataConfig.model_fields}
+    expected |= {f"launch.{name}" for name in LaunchConfig.model_fields}
+    assert set(rows("config.md", "Run files")) == expected
+
+
+def test_every_command_and_option_is_documented() -> None:
+    """cli.md has a section for each command, and a row for each of its options."""
+    group = typer.main.get_command(cli.app)
+    commands = group.commands  # type: ignore[attr-defined]
+    text = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
+    assert set(re.findall(rf"^## {cli.NAME} (\w+)", text, flags=re.MULTILINE)) == set(commands)
+    for name, command in {**commands, "": group}.items():
+        options = {o for p in command.params for o in (*p.opts, *p.secondary_opts) if o.startswith("--")} - {"--help"}
+        documented = rows("cli.md", f"{cli.NAME} {name}".strip() if name else "Exit codes and general options")
+        named = {word for key in documented for word in re.findall(r"--[\w-]+", key)}
+        assert named == options, name
+
+
+def test_every_result_key_and_column_is_documented(tmp_path: Path) -> None:
+    """result-files.md names all keys of result.json and all columns of the CSV files, and no others."""
+    code, printed = run(f"ascend-sim run gemm_small --no-data --out {tmp_path} --trace")
+    assert code == 0, printed
+    result = json.loads((tmp_path / "result.json").read_text())
+    keys = set()
+    for name, value in result.items():
+        inner = value if isinstance(value, dict) and name != "config" else {}
+        keys |= {f"{name}.{key}" for key in inner} or {name}
+    documented = {key for key in rows("result-files.md", "result.json") if not key.startswith("config.")}
+    assert {key for key in documented if not key.startswith("numerics")} == keys - {"numerics"}
+    for name in ("PipeUtilization.csv", "Memory.csv"):
+        columns = (tmp_path / name).read_text().splitlines()[0].split(",")
+        assert list(rows("result-files.md", name)) == columns
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "result.json", "PipeUtilization.csv", "Memory.csv", "trace.json"
+    }  # fmt: skip
