@@ -67,7 +67,7 @@ def test_a_block_is_a_cube_core_with_its_vector_cores() -> None:
 
 def test_without_cube_cores_every_vector_core_is_a_block() -> None:
     """48 vector cores are blocks 0 to 47, each once, also where one was simulated for many."""
-    found = outcome("vector_add", "chip.launch.skew_cycles=0", "problem.length=96000")
+    found = outcome("vector_add", "chip.launch.skew_cycles=0", "problem.length=98304", "problem.tile=1024")
     utilization, _ = texts(found)
 
     assert len(found.schedule.cores) < 48

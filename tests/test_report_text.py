@@ -90,7 +90,7 @@ def test_the_listing_shows_tensors_buffers_and_instructions() -> None:
     assert re.search(r"^  b +input +0x0000020000 +262,144 B  bf16  256 x 512$", text, re.MULTILINE)
     assert re.search(r"^  aic L0C +131,072 of +131,072 B \(100 %\)", text, re.MULTILINE)
     assert "call 1: tile_of_c" in text
-    assert re.search(r"MTE2  data_copy +b_l1\[0\]\[0:256,0:256\]:bf16, b\[0:256,256:512\]:bf16  \(gemm.py:\d+\)", text)
+    assert re.search(r"MTE2  data_copy +b_l1\[1\]\[0:256,0:256\]:bf16, b\[0:256,256:512\]:bf16  \(gemm.py:\d+\)", text)
     assert "more instructions" not in text
 
 
