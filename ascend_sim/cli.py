@@ -107,7 +107,7 @@ def show(
     program: Annotated[str, typer.Argument(help="A bundled program or run, or the path of one.")],
     overrides: Overrides = [],  # noqa: B006  # typer copies defaults
     core: Annotated[str | None, typer.Option("--core", help="aic or aiv; both by default.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Instructions to show of each core.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", help="Instructions to show of each core.")] = 100,
     chip: Annotated[str | None, typer.Option("--chip", help="The chip to build for, instead of the run's.")] = None,
 ) -> None:
     """List the instructions that a program executes, without simulating it."""
@@ -120,6 +120,8 @@ def show(
     kinds = {kind.value: (kind,) for kind in CoreKind}
     if core is not None and core not in kinds:
         raise ArgumentError(f"--core {core}: there is no such kind of core; write aic (cube) or aiv (vector)")
+    if limit < 1:
+        raise ArgumentError(f"--limit {limit}: there is nothing to show; write 1 or more")
     path, chosen = run_of(program)
     configured = load_run(path, [*overrides, *([] if chip is None else [f"chip={chip}"])])
     loaded, _, built = prepare(configured)
@@ -197,7 +199,7 @@ def _exit_code(arguments: list[str]) -> int:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else NAME
-        _complain(f"{command}: {error.format_message()} See {command} --help.")
+        _complain(f"{command}: {error.format_message().rstrip('.')} (see {command} --help)")
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -18,8 +18,8 @@ from typing import Any
 
 import simpy
 
-FLAGSHIP = {"batch": 96, "kv_tokens": 16384}
-RAGGED = {"batch": 96, "kv_tokens": [16384 + 37 * (request - 48) for request in range(96)]}
+FLAGSHIP: dict[str, Any] = {"batch": 96, "kv_tokens": 16384}
+RAGGED: dict[str, Any] = {"batch": 96, "kv_tokens": [16384 + 37 * (request - 48) for request in range(96)]}
 
 
 def bare_timeouts_per_second(count: int = 1_000_000) -> float:

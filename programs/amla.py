@@ -117,23 +117,24 @@ class RowBlock(NamedTuple):
     keys: int
 
 
-class Task(NamedTuple):
-    """The *number*-th task of a core: a key block (the *first*, the *last* one) of its *row_block*-th row block."""
+class Turn(NamedTuple):
+    """What the stages of a task must know of it: its slots, and whether it has the first or last keys of its rows.
 
-    number: int
-    row_block: int
+    Whatever is handed from stage to stage lies in one of a few slots, in turn: *slot* by task, *row_slot* by row block.
+    """
+
+    slot: int
+    row_slot: int
     first: bool
     last: bool
+
+
+class Task(NamedTuple):
+    """A block of query rows against a block of keys: rows of q, rows of kv, and its turn on its core."""
+
     queries: slice
     tokens: slice
-
-    @property
-    def rows(self) -> int:
-        return int(self.queries.stop - self.queries.start)
-
-    @property
-    def keys(self) -> int:
-        return int(self.tokens.stop - self.tokens.start)
+    turn: Turn
 
 
 def flops(p: Parameters) -> int:
@@ -167,14 +168,15 @@ def row_blocks(p: Parameters) -> list[RowBlock]:
     return blocks
 
 
-def tasks_of(blocks: list[RowBlock], task_keys: int) -> list[Task]:
+def tasks_of(blocks: list[RowBlock], p: Parameters) -> list[Task]:
     """The tasks of one core in order: the stream runs on across row blocks and requests."""
     tasks: list[Task] = []
     for number, block in enumerate(blocks):
         queries = slice(block.first, block.first + block.rows)
-        for begin, keys in asc.tiles(block.keys, task_keys):
+        for begin, keys in asc.tiles(block.keys, p.tiling.task_keys):
             tokens = slice(block.token + begin, block.token + begin + keys)
-            tasks.append(Task(len(tasks), number, begin == 0, begin + keys == block.keys, queries, tokens))
+            turn = Turn(len(tasks) % p.slots, number % p.slots, begin == 0, begin + keys == block.keys)
+            tasks.append(Task(queries, tokens, turn))
     return tasks
 
 
@@ -227,9 +229,9 @@ class CubeCore:
                                 asc.fixpipe(s[m0 : m0 + m, n0 : n0 + n], accumulator)
         asc.cross_core_set_flag(C1_DONE, Pipe.FIX)
 
-    def c2(self, p: GlobalTensor, v: GlobalTensor, o: GlobalTensor, first_keys: bool, last_keys: bool) -> None:
+    def c2(self, p: GlobalTensor, v: GlobalTensor, o: GlobalTensor, turn: Turn) -> None:
         """[C2] O += P V by atomic adds: V tile by V tile, each against all rows of P, which stay in L1."""
-        t, add_to_o = self.p.tiling, self.add and not first_keys
+        t, add_to_o = self.p.tiling, self.add and not turn.first
         row_tiles, column_tiles = asc.tiles(p.rows, t.l1_rows), asc.tiles(v.columns, t.l1_columns)
         key_parts = asc.tiles(p.columns, self.part_keys)
         p_tiles = {}
@@ -255,7 +257,7 @@ class CubeCore:
                             self.l0c.enque()
                             with self.l0c.take():
                                 asc.fixpipe(o[m0 : m0 + m, n0 : n0 + n], accumulator, atomic_add=add_to_o)
-        if self.add and not last_keys:
+        if self.add and not turn.last:
             asc.cross_core_set_flag(C2_DONE, Pipe.FIX)
         else:
             asc.cross_core_set_flag(OUTPUT_READY, Pipe.FIX)
@@ -308,9 +310,7 @@ class VectorCore:
         )
         self.s16_bf16 = core.tensor("s16_bf16", Space.UB, step, bf16)
 
-    def v1(
-        self, s: GlobalTensor, p: GlobalTensor, slot: int, divisor_slot: int, first_keys: bool, last_keys: bool
-    ) -> None:
+    def v1(self, s: GlobalTensor, p: GlobalTensor, turn: Turn) -> None:
         """[V1] P = exp(S - max), scaled for the rescaling by powers of two, and the statistics of the rows."""
         keys, columns = s.columns, asc.padded_columns(s.columns)
         asc.cross_core_wait_flag(C1_DONE)
@@ -322,16 +322,16 @@ class VectorCore:
                 x = buffer.tile((rows, columns), fp32)
                 asc.fill_columns_from(keys, x, -math.inf)
                 asc.muls(x, x, self.p.problem.softmax_scale)
-                self.new_maximum(x, here, first_keys)
+                self.new_maximum(x, here, turn.first)
                 self.power_of_two(rows)
                 asc.by_rows(asc.sub, x, self.m_i[:rows], self.blocks)  # P_i = exp(S_i - m_i)
                 asc.exp(x, x)
-                self.new_sum(x, here, self.of_slot(self.shrink, slot, here), first_keys)
+                self.new_sum(x, here, self.of_slot(self.shrink, turn.slot, here), turn.first)
                 if self.add:
                     asc.by_rows(asc.mul, x, self.s16[:rows], self.blocks)  # P_i *= S16_i
-                    self.increment_of_o(here, self.of_slot(self.increment, slot, here), first_keys)
-                if last_keys:
-                    self.final_divisor(here, self.of_slot(self.divisor, divisor_slot, here))
+                    self.increment_of_o(here, self.of_slot(self.increment, turn.slot, here), turn.first)
+                if turn.last:
+                    self.final_divisor(here, self.of_slot(self.divisor, turn.row_slot, here))
                 asc.cast(out.tile((rows, columns), bf16), x, RoundMode.CAST_RINT)
             with self.tile_out.take() as out:
                 asc.data_copy(p[here, :], out.tile((rows, columns), bf16)[:, :keys])
@@ -396,12 +396,12 @@ class VectorCore:
         else:
             asc.copy(divisor, self.l[here])
 
-    def rescale(self, o: GlobalTensor, slot: int) -> None:
+    def rescale(self, o: GlobalTensor, turn: Turn) -> None:
         """[V1, rescaling] O := AS_FP32(AS_INT32(O) + N_i), an atomic integer add in global memory."""
         asc.cross_core_wait_flag(C2_DONE)
         for r0, rows in asc.tiles(o.rows, 64):
             with self.n_out.fill() as n:
-                increment = self.of_slot(self.increment, slot, slice(r0, r0 + rows))
+                increment = self.of_slot(self.increment, turn.slot, slice(r0, r0 + rows))
                 asc.spread(n[:rows, :], increment, self.blocks.reinterpret(int32))
             with self.n_out.take() as n:
                 for c0, columns in asc.tiles(o.columns, 128):
@@ -409,7 +409,7 @@ class VectorCore:
                     asc.data_copy(target, n[:rows, :columns], atomic_add=True)
         asc.cross_core_set_flag(RESCALED, Pipe.MTE3)
 
-    def v2(self, o: GlobalTensor, out: GlobalTensor, divisor_slot: int) -> None:
+    def v2(self, o: GlobalTensor, out: GlobalTensor, turn: Turn) -> None:
         """[V2] output = O / (l S16), after the last key block."""
         asc.cross_core_wait_flag(OUTPUT_READY)
         for r0, rows in asc.tiles(o.rows, self.step):
@@ -419,28 +419,25 @@ class VectorCore:
             with self.tile_in.take() as buffer:
                 x = buffer.tile((rows, o.columns), fp32)
                 self.drop_overflow(x)
-                self.write_output(x, out[here, :], self.of_slot(self.divisor, divisor_slot, here))
+                self.write_output(x, out[here, :], self.of_slot(self.divisor, turn.row_slot, here))
 
-    def v2_by_multiplication(
-        self, t: GlobalTensor, o: GlobalTensor, out: GlobalTensor, slot: int, divisor_slot: int,
-        first_keys: bool, last_keys: bool,
-    ) -> None:
+    def v2_by_multiplication(self, t: GlobalTensor, o: GlobalTensor, out: GlobalTensor, turn: Turn) -> None:
         """[V2 of FlashAttention] O = O exp(m_{i-1} - m_i) + T, after every key block, through the vector core."""
         asc.cross_core_wait_flag(OUTPUT_READY)
         for r0, rows in asc.tiles(t.rows, self.step):
             here, shape = slice(r0, r0 + rows), (rows, t.columns)
-            for tensor in (t,) if first_keys else (t, o):
+            for tensor in (t,) if turn.first else (t, o):
                 with self.tile_in.fill() as buffer:
                     asc.data_copy(buffer.tile(shape, fp32), tensor[here, :])
             with self.tile_in.take() as buffer:
                 x = buffer.tile(shape, fp32)
-                if not first_keys:
+                if not turn.first:
                     with self.tile_in.take() as previous:
                         y = previous.tile(shape, fp32)
-                        asc.by_rows(asc.mul, y, self.of_slot(self.shrink, slot, here), self.blocks)
+                        asc.by_rows(asc.mul, y, self.of_slot(self.shrink, turn.slot, here), self.blocks)
                         asc.add(x, x, y)
-                if last_keys:
-                    self.write_output(x, out[here, :], self.of_slot(self.divisor, divisor_slot, here))
+                if turn.last:
+                    self.write_output(x, out[here, :], self.of_slot(self.divisor, turn.row_slot, here))
                 else:
                     with self.tile_out.fill() as buffer:
                         asc.copy(buffer.tile(shape, fp32), x)
@@ -475,16 +472,16 @@ class VectorCore:
 def amla(core: asc.Core, gm: asc.GlobalMemory, p: Parameters) -> None:
     """MLA decode attention with rescaling by integer addition (or, for comparison, by multiplication)."""
     cube, vector = CubeCore(core, p), VectorCore(core, p)
-    c1, c2 = (core.stage(AIC)(stage) for stage in (cube.c1, cube.c2))
-    v1, rescale, v2, v2_by_multiplication = (
-        core.stage(AIV)(stage) for stage in (vector.v1, vector.rescale, vector.v2, vector.v2_by_multiplication)
-    )
-    slots, ahead, add = p.slots, p.schedule.preload, p.schedule.rescale == "add"
+    c1, c2 = core.stage(AIC)(cube.c1), core.stage(AIC)(cube.c2)
+    v1, v2, rescale = core.stage(AIV)(vector.v1), core.stage(AIV)(vector.v2), core.stage(AIV)(vector.rescale)
+    v2_by_multiplication = core.stage(AIV)(vector.v2_by_multiplication)
+    add, ahead = p.schedule.rescale == "add", p.schedule.preload
 
-    def slot(tensor: GlobalTensor, number: int, rows: int, columns: int) -> GlobalTensor:
-        """This core's part of a workspace for task or row block *number*; they take turns."""
-        begin = (core.index * slots + number % slots) * p.tiling.task_rows
-        return tensor[begin : begin + rows, :columns]
+    def slot(tensor: GlobalTensor, number: int, rows: slice, columns: slice = slice(None)) -> GlobalTensor:
+        """This core's slot *number* of a workspace, as many rows and columns of it as are in use."""
+        begin = (core.index * p.slots + number) * p.tiling.task_rows
+        window = tensor[begin : begin + rows.stop - rows.start, :]
+        return window[:, : columns.stop - columns.start] if columns.stop else window
 
     def half(window: GlobalTensor) -> GlobalTensor:
         """The rows of *window* that this vector core works on, of the two that belong to a cube core."""
@@ -493,26 +490,26 @@ def amla(core: asc.Core, gm: asc.GlobalMemory, p: Parameters) -> None:
 
     # The task stream of this core, across row blocks and requests alike. In each round C1 is `ahead` tasks before C2,
     # so that the vector cores work on one task while the cube core works on others.
-    cost = lambda block: block.rows * math.ceil(block.keys / p.tiling.task_keys)  # noqa: E731
-    tasks = tasks_of(asc.deal_by_cost(row_blocks(p), cost, core.count)[core.index], p.tiling.task_keys)
+    shares = asc.deal_by_cost(row_blocks(p), lambda block: block.rows * block.keys, core.count)
+    tasks = tasks_of(shares[core.index], p)
     for this_round in range(len(tasks) + ahead):
         if this_round < len(tasks):
-            task = tasks[this_round]
-            s, probabilities = (slot(tensor, task.number, task.rows, task.keys) for tensor in (gm.s, gm.p))
-            queries, tokens = (task.queries, slice(None)), (task.tokens, slice(None))
-            c1(gm.q[queries], gm.q_rope[queries], gm.kv[tokens], gm.k_rope[tokens], s)
-            v1(half(s), half(probabilities), task.number % slots, task.row_block % slots, task.first, task.last)
-        if add and 0 <= (behind := this_round - max(ahead - 1, 0)) < len(tasks) and not tasks[behind].first:
-            task = tasks[behind]
-            rescale(half(slot(gm.o, task.row_block, task.rows, p.problem.latent_dim)), task.number % slots)
+            queries, tokens, turn = tasks[this_round]
+            s, probabilities = slot(gm.s, turn.slot, queries, tokens), slot(gm.p, turn.slot, queries, tokens)
+            c1(gm.q[queries, :], gm.q_rope[queries, :], gm.kv[tokens, :], gm.k_rope[tokens, :], s)
+            v1(half(s), half(probabilities), turn)
+
+        behind = this_round - max(ahead - 1, 0)
+        if add and 0 <= behind < len(tasks) and not tasks[behind].turn.first:
+            queries, tokens, turn = tasks[behind]
+            rescale(half(slot(gm.o, turn.row_slot, queries)), turn)
+
         if this_round >= ahead:
-            task = tasks[this_round - ahead]
-            o, out = slot(gm.o, task.row_block, task.rows, p.problem.latent_dim), gm.out[task.queries, :]
-            product = o if add else slot(gm.t, task.number, task.rows, p.problem.latent_dim)
-            c2(slot(gm.p, task.number, task.rows, task.keys), gm.kv[task.tokens, :], product, task.first, task.last)
+            queries, tokens, turn = tasks[this_round - ahead]
+            probabilities, o = slot(gm.p, turn.slot, queries, tokens), slot(gm.o, turn.row_slot, queries)
+            product = o if add else slot(gm.t, turn.slot, queries)
+            c2(probabilities, gm.kv[tokens, :], product, turn)
             if not add:
-                v2_by_multiplication(
-                    half(product), half(o), half(out), task.number % slots, task.row_block % slots, task.first, task.last
-                )
-            elif task.last:
-                v2(half(o), half(out), task.row_block % slots)
+                v2_by_multiplication(half(product), half(o), half(gm.out[queries, :]), turn)
+            elif turn.last:
+                v2(half(o), half(gm.out[queries, :]), turn)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -65,8 +64,9 @@ def gemm(core: asc.Core, gm: asc.GlobalMemory, p: Parameters) -> None:
     l1_k = min(tiling.l1_k, problem.k)
     l0_k = min(tiling.l0_k, l1_k)
 
-    a_l1 = core.ring("a_l1", (Space.L1, (m_tile, l1_k), dtype), buffers=tiling.l1_buffers, fill=Pipe.MTE2, drain=Pipe.MTE1)
-    b_l1 = core.ring("b_l1", (Space.L1, (l1_k, n_tile), dtype), buffers=tiling.l1_buffers, fill=Pipe.MTE2, drain=Pipe.MTE1)
+    a_part, b_part = (Space.L1, (m_tile, l1_k), dtype), (Space.L1, (l1_k, n_tile), dtype)
+    a_l1 = core.ring("a_l1", a_part, buffers=tiling.l1_buffers, fill=Pipe.MTE2, drain=Pipe.MTE1)
+    b_l1 = core.ring("b_l1", b_part, buffers=tiling.l1_buffers, fill=Pipe.MTE2, drain=Pipe.MTE1)
     l0 = core.ring(
         "l0", (Space.L0A, (m_tile, l0_k), dtype), (Space.L0B, (l0_k, n_tile), dtype),
         buffers=tiling.l0_buffers, fill=Pipe.MTE1, drain=Pipe.M,
@@ -82,15 +82,13 @@ def gemm(core: asc.Core, gm: asc.GlobalMemory, p: Parameters) -> None:
         m, n = c.shape
         depth = a.columns
         with l0c.fill() as accumulate:
-            for k1 in range(0, depth, l1_k):
-                k1_extent = min(l1_k, depth - k1)
+            for k1, k1_extent in asc.tiles(depth, l1_k):
                 with a_l1.fill() as a_tile:
                     asc.data_copy(a_tile[:m, :k1_extent], a[:, k1 : k1 + k1_extent])
                 with b_l1.fill() as b_tile:
                     asc.data_copy(b_tile[:k1_extent, :n], b[k1 : k1 + k1_extent, :])
                 with a_l1.take() as a_tile, b_l1.take() as b_tile:
-                    for k0 in range(0, k1_extent, l0_k):
-                        k = min(l0_k, k1_extent - k0)
+                    for k0, k in asc.tiles(k1_extent, l0_k):
                         with l0.fill() as (left, right):
                             asc.load_data(left[:m, :k], a_tile[:m, k0 : k0 + k])
                             asc.load_data(right[:k, :n], b_tile[k0 : k0 + k, :n])
@@ -102,9 +100,6 @@ def gemm(core: asc.Core, gm: asc.GlobalMemory, p: Parameters) -> None:
         with l0c.take() as result:
             asc.fixpipe(c, result[:m, :n])
 
-    rows, columns = math.ceil(problem.m / m_tile), math.ceil(problem.n / n_tile)
-    for tile in core.share(range(rows * columns)):
-        row, column = divmod(tile, columns)
-        m0, n0 = row * m_tile, column * n_tile
-        m1, n1 = min(m0 + m_tile, problem.m), min(n0 + n_tile, problem.n)
-        tile_of_c(gm.a[m0:m1, :], gm.b[:, n0:n1], gm.c[m0:m1, n0:n1])
+    c_tiles = [(m, n) for m in asc.tiles(problem.m, m_tile) for n in asc.tiles(problem.n, n_tile)]
+    for (m0, m), (n0, n) in core.share(c_tiles):
+        tile_of_c(gm.a[m0 : m0 + m, :], gm.b[:, n0 : n0 + n], gm.c[m0 : m0 + m, n0 : n0 + n])

@@ -107,7 +107,7 @@ def test_a_full_queue_leads_to_what_made_room() -> None:
 
 
 def test_a_wait_makes_room_when_it_is_over() -> None:
-    """The wait leaves its queue at 215; the path goes through it to the load, and the flag's 10 are the load's pipe's."""
+    """The wait leaves its queue at 215; the path goes through it to the load, whose pipe raises the flag."""
 
     def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
         load(core, gm, 6400)  # 0 .. 200

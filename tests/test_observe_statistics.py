@@ -106,8 +106,8 @@ def statistics_of(body: object, *overrides: str) -> list[CoreStatistics]:
 
 def test_lumped_cores_count_once_for_each_member() -> None:
     """Ratios of a run of one core for each class are those of a run of every core."""
-    lumped = outcome("vector_add", "chip.launch.skew_cycles=0", "problem.length=98304", "problem.tile=1024")
-    every = outcome("vector_add", "chip.launch.skew_cycles=0", "problem.length=98304", "problem.tile=1024", "symmetry=false")
+    alike = ("chip.launch.skew_cycles=0", "problem.length=98304", "problem.tile=1024")
+    lumped, every = outcome("vector_add", *alike), outcome("vector_add", *alike, "symmetry=false")
 
     assert len(lumped.schedule.cores) < len(every.schedule.cores)
     assert lumped.result.pipes == every.result.pipes
@@ -119,24 +119,23 @@ def bound(name: str, *overrides: str) -> str:
     return found.result.bound_by
 
 
+LARGE = ("problem.length=2000000", "problem.tile=8192")
+WIDE_HBM = ("chip.hbm.bytes_per_second=1e14",)
+SLOW = "{first_cycles: 9000, further_cycles: 90.0, latency_cycles: 9}"
+
+
 @pytest.mark.parametrize(
     ("overrides", "start"),
     [
-        (("problem.length=2000000", "problem.tile=8192"), "aiv_mte2 (memory: HBM bandwidth, "),
-        (
-            ("problem.length=2000000", "problem.tile=8192", "chip.hbm.bytes_per_second=1e14", "chip.l2.read_bytes_per_cycle=500"),
-            "aiv_mte2 (memory: L2 bandwidth, ",
-        ),
-        (
-            ("problem.length=2000000", "problem.tile=8192", "chip.hbm.bytes_per_second=1e14", "chip.paths.gm_to_ub.bytes_per_cycle=20"),
-            "aiv_mte2 (memory: its own path, ",
-        ),
+        (LARGE, "aiv_mte2 (memory: HBM bandwidth, "),
+        ((*LARGE, *WIDE_HBM, "chip.l2.read_bytes_per_cycle=500"), "aiv_mte2 (memory: L2 bandwidth, "),
+        ((*LARGE, *WIDE_HBM, "chip.paths.gm_to_ub.bytes_per_cycle=20"), "aiv_mte2 (memory: its own path, "),
         (("problem.length=100000", "problem.tile=64"), "aiv_mte2 (memory: latency, "),
-        (("problem.tile=8192", "chip.vector.ops.vadd.fp32={first_cycles: 9000, further_cycles: 90.0, latency_cycles: 9}"), "aiv_vec (compute): "),
+        ((f"chip.vector.ops.vadd.fp32={SLOW}",), "aiv_vec (compute): "),
         (("chip.launch.seconds=1e-3",), "launch (the launch of the kernel): 100"),
         (("chip.scalar.issue_cycles=2000",), "aiv_scalar (instruction issue): "),
     ],
-)  # fmt: skip
+)
 def test_what_bounds_an_elementwise_kernel(overrides: tuple[str, ...], start: str) -> None:
     """The figure that is made scarce is the one that is named."""
     assert bound("vector_add", *overrides).startswith(start)

@@ -32,7 +32,9 @@ def test_the_keys_are_the_contract() -> None:
 
     assert list(data) == KEYS
     assert data["schema"] == "ascend-sim/run/1"
-    assert list(data["memory"]) == ["hbm_read_bytes", "hbm_write_bytes", "l2_read_bytes", "l2_write_bytes", "l2_hit_ratio"]
+    assert list(data["memory"]) == [
+        "hbm_read_bytes", "hbm_write_bytes", "l2_read_bytes", "l2_write_bytes", "l2_hit_ratio",
+    ]  # fmt: skip
     assert list(data["pipes"])[:9] == [
         "aic_cube_ratio", "aic_mte1_ratio", "aic_mte2_ratio", "aic_fixpipe_ratio", "aic_scalar_ratio",
         "aiv_vec_ratio", "aiv_mte2_ratio", "aiv_mte3_ratio", "aiv_scalar_ratio",
@@ -84,7 +86,8 @@ def test_the_configuration_is_complete() -> None:
     """Figures of the chip with their sources, overrides, and parameters that the run file leaves to the program."""
     config = outcome("gemm_small", "chip.scalar.queue_depth=4").result.config
 
-    assert config["chip"]["scalar"]["queue_depth"] == {"value": 4, "source": "--set", "standing": "override", "note": ""}
+    depth = config["chip"]["scalar"]["queue_depth"]
+    assert depth == {"value": 4, "source": "--set", "standing": "override", "note": ""}
     assert config["parameters"]["tiling"]["l1_k"] == 256
     assert "l1_k" not in config["sections"]["tiling"]
 

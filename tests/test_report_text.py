@@ -114,7 +114,7 @@ def test_reinterpreted_windows_are_listed_as_bytes() -> None:
 
 
 def test_the_timeline_has_a_lane_for_each_pipe(tmp_path: Path) -> None:
-    """Lanes of one cube core and its two vector cores, stages in the legend, the rate in the title; a PNG is written."""
+    """Lanes of a cube core and its vector cores, stages in the legend, the rate in the title; a PNG is written."""
     found = outcome("amla_small")
     figure = timeline_figure(found.timelines, found.result)
     (axes,) = figure.axes

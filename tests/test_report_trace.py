@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from itertools import pairwise
 from typing import Any
 
 from outcomes import outcome
@@ -36,7 +37,7 @@ def test_slices_lie_within_the_run_and_do_not_overlap() -> None:
     for spans in lanes.values():
         assert spans[0][0] >= 0
         assert max(end for _, end in spans) <= found.result.time_us + 1e-5
-        assert all(later[0] >= earlier[1] - 1e-5 for earlier, later in zip(spans, spans[1:], strict=False))
+        assert all(later[0] >= earlier[1] - 1e-5 for earlier, later in pairwise(spans))
 
 
 def test_every_instruction_is_drawn_once() -> None:
