@@ -25,7 +25,7 @@ ablation: $(VENV)/.runtime
 	$(BIN)/python benchmarks/ablation.py
 
 gallery: $(VENV)/.runtime
-	$(BIN)/python plots/pipeline_timeline.py
+	$(BIN)/python plots/pipeline_timeline.py amla_decode --set problem.kv_tokens=4096 --out plots/amla_pipeline.png
 
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; write make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

@@ -230,9 +230,11 @@ def _progress() -> Iterator[Sequence[Observer]]:
     if not sys.stderr.isatty():
         yield ()
         return
+    from rich.console import Console
+
     from ascend_sim.report.progress import ProgressBar
 
-    bar = ProgressBar()
+    bar = ProgressBar(Console(stderr=True))
     try:
         yield (bar,)
     finally:

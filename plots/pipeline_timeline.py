@@ -1,4 +1,4 @@
-"""Draw the pipeline timeline of a run, of the AMLA headline unless another is named."""
+"""Draw the pipeline timeline of a run: `python plots/pipeline_timeline.py amla_small --out timeline.png`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ascend_sim.simulate import simulate
 
 
 def draw(
-    config: Annotated[str, typer.Argument(help="A bundled run or the path of a run file.")] = "amla_decode",
-    out: Annotated[Path, typer.Option("--out", help="The image to write.")] = Path(__file__).with_suffix(".png"),
+    config: Annotated[str, typer.Argument(help="A bundled run or the path of a run file.")],
+    out: Annotated[Path, typer.Option("--out", help="The image to write.")] = Path("pipeline_timeline.png"),
     overrides: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the run.")] = [],  # noqa: B006
     begin: Annotated[float | None, typer.Option("--begin", help="First microsecond to show.")] = None,
     end: Annotated[float | None, typer.Option("--end", help="Last microsecond to show.")] = None,

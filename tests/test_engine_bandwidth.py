@@ -291,14 +291,14 @@ def within_a_cycle(found: list[int], expected: list[int]) -> bool:
     return all(abs(a - b) <= 1 for a, b in zip(found, expected, strict=True))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(flows_of(st.just(0)), CAPACITIES)
 def test_flows_that_start_together_end_as_in_exact_arithmetic(flows: list[Flow], capacities: Rates) -> None:
     """Max-min fairness, limits and weights: every end is within a cycle of that in fractions."""
     assert within_a_cycle(shared(flows, capacities), exact(flows, capacities))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(flows_of(st.integers(0, 300)), CAPACITIES)
 def test_flows_that_come_and_go_end_as_in_exact_arithmetic(flows: list[Flow], capacities: Rates) -> None:
     """The same for flows that start at any time, so that rates change with every start and end."""

@@ -249,12 +249,12 @@ def replay(cache: L2Cache, sequence: Sequence[Use], copies: int = 1, weight: int
         now += use.later
         written_back = cache.evict(now) if now != evicted_at else 0
         evicted_at = now
-        missed = [cache.access(use.access, use.base + SPAN * copy, use.traffic, weight, now) for copy in range(copies)]
+        missed = [cache.access(use.access, use.base + SPAN * copy, use.traffic, weight, now).missed for copy in range(copies)]
         results.append((sum(missed) * weight, written_back))
     return results
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(uses(SECTOR), CAPACITIES)
 def test_whole_sectors_are_kept_as_in_the_naive_model(sequence: list[Use], capacity: int) -> None:
     """Misses, evictions and the totals, access for access, for accesses that cover their sectors."""
@@ -280,7 +280,7 @@ def test_whole_sectors_are_kept_as_in_the_naive_model(sequence: list[Use], capac
     assert found.written_back_bytes == sum(written_back for _, written_back in expected)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(uses(32), CAPACITIES)
 def test_parts_of_sectors_are_kept_as_in_the_naive_model(sequence: list[Use], capacity: int) -> None:
     """Accesses that begin or end inside a sector touch and fetch all of it."""
@@ -313,3 +313,16 @@ def test_nothing_is_evicted_within_a_cycle() -> None:
     cache.access(other, 0, Traffic.READ, 1, now=2)  # a third
     assert cache.evict(2) == 0  # the same cycle
     assert cache.evict(3) == 2 * SECTOR  # the next one: both sectors of cycle 1 leave together
+
+
+def test_a_sector_on_its_way_is_waited_for() -> None:
+    """Four cores load the same 6400 B in one cycle: one fetches them, the others hit and wait for the same bytes."""
+
+    def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
+        load(core, gm, 6400)  # 100 + 200 for the miss, then 6400 B at 16 B/cycle: 400
+
+    schedule = simulate(body, chip("l2.miss_extra_cycles=200", hbm=16), blocks=4)
+
+    for core in ("die0.core0.veccore0", "die0.core0.veccore1", "die0.core1.veccore0", "die0.core1.veccore1"):
+        assert times(schedule, core) == [("data_copy", 0, 100 + 200 + 400)]
+    assert schedule.memory.hbm_read_bytes == 6400

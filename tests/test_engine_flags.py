@@ -94,21 +94,21 @@ def test_unit_flag_of_another_tile_does_not_wait() -> None:
 
 
 def test_mode_2_from_the_cube_core_to_its_vector_cores() -> None:
-    """A set takes 1 cycle after the bytes are visible, and both vector cores see it 300 cycles later."""
+    """A set takes 10 cycles after the bytes are visible, and both vector cores see it 300 cycles later."""
 
     def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
         if core.is_cube:
             asc.fixpipe(gm.result[0:16, 0:16], core.tensor("c", Space.L0C, (16, 16), asc.fp32))  # 28, visible at 68
-            asc.cross_core_set_flag(4, Pipe.FIX)  # 68 .. 69, arrives at 369
+            asc.cross_core_set_flag(4, Pipe.FIX)  # 68 .. 78, arrives at 378
         else:
-            asc.cross_core_wait_flag(4)  # 0 .. 369
-            work(core, 1)  # 369 .. 419
+            asc.cross_core_wait_flag(4)  # 0 .. 378
+            work(core, 1)  # 378 .. 428
 
     schedule = simulate(body, chip("paths.l0c_to_gm.latency_cycles=40"), cores="mix")
 
-    assert times(schedule, CUBE) == [("fixpipe", 0, 68), ("cross_core_set_flag", 68, 69)]
+    assert times(schedule, CUBE) == [("fixpipe", 0, 68), ("cross_core_set_flag", 68, 78)]
     for core in VECTOR:
-        assert times(schedule, core) == [("cross_core_wait_flag", 0, 369), ("adds", 369, 419)]
+        assert times(schedule, core) == [("cross_core_wait_flag", 0, 378), ("adds", 378, 428)]
         assert core_of(schedule, core).links == {0: (0, 1)}
 
 
@@ -117,17 +117,17 @@ def test_mode_2_from_both_vector_cores_to_the_cube_core() -> None:
 
     def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
         if core.is_cube:
-            asc.cross_core_wait_flag(0)  # until the later arrival, at 551
+            asc.cross_core_wait_flag(0)  # until the later arrival, at 560
             left, l1 = operands(core)[0], core.tensor("l1", Space.L1, (16, 16), asc.fp16)
             asc.load_data(left, l1)  # 14 on the pipe, visible at 54
         else:
             store(core, gm, 3200 * (1 + core.sub))  # 50 + 100 = 150 on one, 50 + 200 = 250 on the other
-            asc.cross_core_set_flag(0, Pipe.MTE3)  # arrives at 151 + 300 and at 251 + 300
+            asc.cross_core_set_flag(0, Pipe.MTE3)  # arrives at 160 + 300 and at 260 + 300
 
     schedule = simulate(body, cores="mix")
 
-    assert times(schedule, CUBE) == [("cross_core_wait_flag", 0, 551), ("load_data", 551, 605)]
-    assert times(schedule, VECTOR[1]) == [("data_copy", 0, 250), ("cross_core_set_flag", 250, 251)]
+    assert times(schedule, CUBE) == [("cross_core_wait_flag", 0, 560), ("load_data", 560, 614)]
+    assert times(schedule, VECTOR[1]) == [("data_copy", 0, 250), ("cross_core_set_flag", 250, 260)]
     assert core_of(schedule, CUBE).links == {0: (2, 1)}
 
 
@@ -137,17 +137,17 @@ def test_mode_1_joins_the_vector_cores_of_a_group() -> None:
     def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
         group, sub = divmod(core.index, 2)
         work(core, 10 * (1 + sub) + 100 * group)  # visible at 140 and 240; 1140 and 1240 in group 1
-        asc.cross_core_set_flag(1, Pipe.V, mode=1)  # arrives 301 later
+        asc.cross_core_set_flag(1, Pipe.V, mode=1)  # arrives 310 later
         asc.cross_core_wait_flag(1, mode=1)
 
     schedule = simulate(body, blocks=4)
 
-    for group, arrival in ((0, 240 + 301), (1, 1240 + 301)):
+    for group, arrival in ((0, 240 + 310), (1, 1240 + 310)):
         for sub in (0, 1):
-            visible = arrival - 301 - 100 * (1 - sub)
+            visible = arrival - 310 - 100 * (1 - sub)
             assert times(schedule, f"die0.core{group}.veccore{sub}") == [
                 ("adds", 0, visible),
-                ("cross_core_set_flag", visible, visible + 1),
+                ("cross_core_set_flag", visible, visible + 10),
                 ("cross_core_wait_flag", 0, arrival),
             ]  # fmt: skip
 
@@ -174,8 +174,8 @@ def test_mode_0_joins_all_cores_of_one_kind_on_a_die() -> None:
         slowest = 250 + 200 * die  # block 1 of die 0 and block 3 of die 1
         assert times(schedule, f"die{die}.core{group}.cubecore0") == [
             ("mmad", 0, visible),
-            ("cross_core_set_flag", visible, visible + 1),
-            ("cross_core_wait_flag", 0, slowest + 301),
+            ("cross_core_set_flag", visible, visible + 10),
+            ("cross_core_wait_flag", 0, slowest + 310),
         ]  # fmt: skip
 
 
@@ -184,8 +184,8 @@ def test_cross_core_flags_are_counted() -> None:
 
     def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
         if core.is_cube:
-            asc.cross_core_set_flag(0, Pipe.FIX)  # issued at 0: 0 .. 1, arrives at 301
-            asc.cross_core_set_flag(0, Pipe.FIX)  # issued at 7: 7 .. 8, arrives at 308
+            asc.cross_core_set_flag(0, Pipe.FIX)  # issued at 0: 0 .. 10, arrives at 310
+            asc.cross_core_set_flag(0, Pipe.FIX)  # issued at 7: 10 .. 20, arrives at 320
         else:
             work(core, 40)  # issued at 0; visible at 440
             asc.pipe_barrier(Pipe.ALL)  # issued at 7; 7 .. 440
@@ -194,7 +194,7 @@ def test_cross_core_flags_are_counted() -> None:
 
     schedule = simulate(body, chip("scalar.issue_cycles=7"), cores="mix")
 
-    assert times(schedule, CUBE) == [("cross_core_set_flag", 0, 1), ("cross_core_set_flag", 7, 8)]
+    assert times(schedule, CUBE) == [("cross_core_set_flag", 0, 10), ("cross_core_set_flag", 10, 20)]
     assert times(schedule, VECTOR[0])[2:] == [("cross_core_wait_flag", 440, 447), ("cross_core_wait_flag", 447, 454)]
     assert core_of(schedule, VECTOR[0]).links == {}
 
@@ -375,3 +375,18 @@ def test_an_overflow_that_nobody_waits_for_is_reported() -> None:
     findings = refused(body, cores="mix")
 
     assert any("cross-core flag 5" in finding and f":{line_of(body, 'set_flag')}" in finding for finding in findings)
+
+
+def test_a_cross_core_set_left_over_is_a_warning() -> None:
+    """A set that the receiver never waits for would be found by the next kernel; the warning names its line."""
+
+    def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
+        if core.is_cube:
+            asc.cross_core_set_flag(3, Pipe.FIX)  # left over
+
+    schedule = simulate(body, cores="mix")
+
+    assert schedule.warnings == (
+        f"{__file__}:{line_of(body, 'left over')}: cross-core flag 3 is set more often than it is waited for; "
+        f"the next kernel would find it set",
+    )

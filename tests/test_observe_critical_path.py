@@ -145,20 +145,20 @@ def test_a_flag_to_the_scalar_unit() -> None:
 
 
 def test_a_cross_core_flag_takes_its_latency() -> None:
-    """The cube core waits for its vector core: store 150, flag 1, 300 on the way, then the cube core's own load."""
+    """The cube core waits for its vector core: store 150, flag 10, 300 on the way, then the cube core's own load."""
 
     def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
         if core.is_vector:
             store(core, gm, 3200 if core.sub == 0 else 32)  # 0 .. 50 + 100
-            asc.cross_core_set_flag(3, Pipe.MTE3)  # 150 .. 151
+            asc.cross_core_set_flag(3, Pipe.MTE3)  # 150 .. 160
         else:
-            asc.cross_core_wait_flag(3)  # 0 .. 451
+            asc.cross_core_wait_flag(3)  # 0 .. 460
             tile = core.tensor("tile", Space.L1, (16, 16), asc.fp16)
-            asc.data_copy(tile, gm.tile[0:16, 0:16])  # 451 .. 451 + 100 + 8
+            asc.data_copy(tile, gm.tile[0:16, 0:16])  # 460 .. 460 + 100 + 8
 
     path = path_of(body, cores="mix")
 
-    assert path == {"aiv_mte3": 151, "cross_core": 300, "aic_mte2": 108}
+    assert path == {"aiv_mte3": 160, "cross_core": 300, "aic_mte2": 108}
 
 
 def cube_body(core: asc.Core, gm: asc.GlobalMemory) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from outcomes import outcome
-from tiny import build, chip, load, store, work
+from tiny import Body, build, chip, load, store, work
 
 from ascend_sim import kernel as asc
 from ascend_sim.engine.machine import simulate_timing
@@ -98,10 +98,10 @@ def test_bytes_and_heads_by_path() -> None:
     assert core.total == (100 + 1) + (100 + 100)
 
 
-def statistics_of(body: object, *overrides: str) -> list[CoreStatistics]:
+def statistics_of(body: Body, *overrides: str) -> list[CoreStatistics]:
     """The statistics of every core that executes *body*."""
     on = chip(*overrides)
-    return core_statistics(Timelines(simulate_timing(build(body, on), on), on))  # type: ignore[arg-type]
+    return core_statistics(Timelines(simulate_timing(build(body, on), on), on))
 
 
 def test_lumped_cores_count_once_for_each_member() -> None:

@@ -8,15 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from outcomes import outcome
+from outcomes import SMALL, outcome
 from rich.console import Console
 
+from ascend_sim.config import load_run
 from ascend_sim.isa.words import CoreKind
+from ascend_sim.report import progress
 from ascend_sim.report.listing import listing
 from ascend_sim.report.result import RunResult
 from ascend_sim.report.summary import print_summary
 from ascend_sim.report.timeline import default_window, timeline_figure, write_timeline
 from ascend_sim.report.trace import Window
+from ascend_sim.simulate import simulate
 
 
 def summary(result: RunResult, name: str, *, encoding: str = "utf-8") -> list[str]:
@@ -136,3 +139,16 @@ def test_long_runs_are_drawn_from_their_middle() -> None:
 
     assert default_window(replace(result, time_us=1000.0)) == Window(450.0, 550.0)
     assert default_window(replace(result, time_us=20.0)) == Window(0.0, 20.0)
+
+
+@pytest.mark.parametrize(("patience", "shown"), [(0.0, True), (60.0, False)])
+def test_only_long_runs_show_their_progress(monkeypatch: pytest.MonkeyPatch, patience: float, shown: bool) -> None:
+    """The bar appears once a run has lasted longer than the patience, and is taken away at the end."""
+    monkeypatch.setattr(progress, "PATIENCE", patience)
+    screen = io.StringIO()
+    bar = progress.ProgressBar(Console(file=screen, force_terminal=True, width=80))
+    simulate(load_run("amla_small", SMALL["amla_small"]), data=False, observers=[bar])
+    bar.close()
+
+    assert ("simulating" in screen.getvalue()) is shown
+    assert screen.getvalue().endswith("\x1b[2K") is shown

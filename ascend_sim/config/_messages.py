@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -37,6 +38,9 @@ _UNITS = {
     "seconds": "seconds",
     "hz": "Hz",
 }
+
+
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -102,6 +106,19 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def wrong_type(errors: Sequence[Any], loc: Sequence[str | int]) -> str | None:
+    """Return the refusal of the value at *loc* for the *errors* of a union, each of which expects another
+    type; None when the errors are not of that kind.
+    """
+    if not all(error["type"] in _EXPECTED for error in errors):
+        return None
+    value = errors[0]["input"]
+    expected = list(dict.fromkeys(_EXPECTED[error["type"]] for error in errors))
+    ways_out = dict.fromkeys(_way_out(error["type"], value) for error in errors)
+    name = f"{dotted(loc)}: " if loc else ""
+    return f"{name}expected {' or '.join(expected)}, but {_found(value)}{next(filter(None, ways_out), '')}"
+
+
 def _found(value: Any) -> str:
     if value is None:
         return "nothing is written there (null)"
@@ -126,6 +143,8 @@ def _way_out(kind: str, value: Any) -> str:
     if kind == "string_type" and isinstance(value, bool | int | float):
         return f'; write "{shown(value)}" in quotes instead'
     if kind in ("int_type", "float_type") and isinstance(value, str):
+        if _NUMBER.fullmatch(value):
+            return f"; write {value} without quotes"
         return "; write a plain number, the unit is in the name of the key"
     return ""
 

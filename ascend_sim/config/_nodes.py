@@ -26,6 +26,19 @@ _PLAIN_TYPES: dict[type, Any] = {
     SequenceNode: (list,),
     MappingNode: (dict,),
 }
+_YAML_WAYS_OUT = {
+    "duplicate key": "keep one of them",
+    "'\\t'": "indent with spaces instead of tabs",
+    "cannot start any token": "put the text in quotes",
+    "stream end": "close the bracket or quote that is open",
+    "expected ',' or": "close the bracket, or put a comma between the items",
+    "could not find expected ':'": "write 'key: value' with a space after the colon",
+    "mapping values are not allowed": "put a text that holds ': ' in quotes, and indent keys of one mapping alike",
+    "expected <block end>": "indent keys of one mapping alike",
+    "another document": "keep one of the documents, without '---' between",
+    "undefined alias": "define it with '&' first, or put the text in quotes",
+    "end of stream": "close the quote that is open",
+}
 _TEXT_TAG = "tag:yaml.org,2002:str"
 
 
@@ -133,7 +146,8 @@ def read_yaml(text: str, file: str) -> Node:
         place = _unreadable_scalar(composed, file)
         raise ConfigError(place.diagnostic(f"this value cannot be read: {error}")) from None
     except RecursionError:
-        raise ConfigError(Diagnostic("lists or mappings are nested too deeply to be read", file)) from None
+        message = "lists or mappings are nested too deeply to be read; flatten them"
+        raise ConfigError(Diagnostic(message, file)) from None
 
 
 def _place(composed: Any, file: str) -> Place:
@@ -142,7 +156,9 @@ def _place(composed: Any, file: str) -> Place:
 
 def _marked(error: MarkedYAMLError, file: str) -> Diagnostic:
     mark = error.problem_mark or error.context_mark
-    message = f"not valid YAML: {error.problem or error.context}"
+    problem = str(error.problem or error.context)
+    ways_out = [way_out for part, way_out in _YAML_WAYS_OUT.items() if part in problem]
+    message = f"not valid YAML: {'; '.join([problem, *ways_out[:1]])}"
     return Diagnostic(message, file, mark.line + 1, mark.column + 1) if mark else Diagnostic(message, file)
 
 

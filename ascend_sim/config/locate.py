@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -57,17 +58,36 @@ def _find(
     known = names(kind)
     if Path(wanted).suffix in (".yaml", ".yml", ".py") or "/" in wanted:
         folder = relative_to or Path()
-        path = (folder if folder.is_dir() else folder.parent) / Path(wanted).expanduser()
-        if path.is_file():
+        path = (folder if folder.is_dir() else folder.parent) / _without_tilde(wanted)
+        if _is(Path.is_file, path):
             return path
+        if _is(Path.is_dir, path):
+            message = f"'{path}' is a folder; write the path of a {_SUFFIX[kind]} file in it instead"
+            raise error(Diagnostic(message))
         ending = _messages.choices(Path(wanted).stem, known, f"bundled {kind}, named without path and ending")
         raise error(Diagnostic(f"there is no {what} file '{path}'{ending}"))
     path = bundled(kind) / (wanted + _SUFFIX[kind])
-    if wanted and path.is_file():
+    if wanted and _is(Path.is_file, path):
         return path
     ending = _messages.choices(wanted, known, f"bundled {kind}")
     message = f"there is no {what} named '{wanted}'{ending}; for a file of your own, write its path"
     raise error(Diagnostic(message))
+
+
+def _without_tilde(wanted: str) -> Path:
+    """Return *wanted* as a path; "~name" of a user that does not exist stays as it is."""
+    try:
+        return Path(wanted).expanduser()
+    except RuntimeError:
+        return Path(wanted)
+
+
+def _is(test: Callable[[Path], bool], path: Path) -> bool:
+    """Say whether *test* holds for *path*; no file has a path that the system refuses as too long."""
+    try:
+        return test(path)
+    except OSError:
+        return False
 
 
 def _is_offered(kind: Kind, path: Path) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,9 +88,21 @@ class RunConfig:
     def parameters(self, model: type[Model]) -> Model:
         """Return the program's sections as an instance of the program's *model*.
 
-        Raise a ConfigError with every unknown key, missing key and wrong value, each at its place.
+        Raise a ConfigError with every unknown key, missing key and wrong value, each at its place, and a
+        ProgramError when a validator of the model fails with anything else than a ValueError.
         """
-        return self._own().parse(model, also_known=_HEAD_KEYS)
+        try:
+            return self._own().parse(model, also_known=_HEAD_KEYS)
+        except ConfigError:
+            raise
+        except Exception as error:
+            file = inspect.getfile(model)
+            frames = traceback.extract_tb(error.__traceback__)
+            lines = [frame.lineno for frame in frames if frame.filename == file]
+            message = f"a validator of the parameters failed with {type(error).__name__}: {error}"
+            way_out = "raise a ValueError there to refuse a value"
+            place = Diagnostic(f"{message}; {way_out}", file, lines[-1] if lines else None)
+            raise ProgramError(place) from error
 
     def program_file(self) -> Path:
         """Return the file of the program; raise a ProgramError at the key 'program' when there is none."""
@@ -128,10 +142,14 @@ def load_run(path_or_name: str | Path, overrides: Sequence[str] = ()) -> RunConf
     changes = parse_overrides(overrides)
     path = path_or_name if isinstance(path_or_name, Path) else locate.find_run(path_or_name)
     document = Document.load(path)
+    wrong: list[Diagnostic] = []
     for change in changes:
-        if not targets_chip(change):
+        refusal = _refusal(document, change)
+        if refusal is not None:
+            wrong.append(Diagnostic(refusal, change.origin))
+        elif not targets_chip(change):
             document = document.merged(change.node())
-    wrong = _stray_values(document)
+    wrong += _stray_values(document)
     head = chip = None
     try:
         head = document.select(lambda key: key in _Head.model_fields).parse(_Head)
@@ -162,13 +180,28 @@ def _sorted(value: Any) -> Any:
 
 def _stray_values(document: Document) -> list[Diagnostic]:
     """Return a refusal of each top-level key that is neither known nor a section."""
-    known = list(_HEAD_KEYS)
-    ending = "a section of the program must be a mapping"
-    return [
-        document.diagnostic((key,), f"{_messages.unknown_key(key, (), known)}; {ending}", at_key=True)
-        for key, node in document.root.members.items()
-        if key not in _HEAD_KEYS and not isinstance(node.content, dict)
-    ]
+    found = []
+    for key, node in document.root.members.items():
+        if key in _HEAD_KEYS or isinstance(node.content, dict):
+            continue
+        if node.content is None:
+            message = f"section '{key}' is empty; write its 'key: value' lines indented below it, or remove it"
+        else:
+            unknown = _messages.unknown_key(key, (), _HEAD_KEYS)
+            message = f"{unknown}; a section of the program must be a mapping"
+        found.append(document.diagnostic((key,), message, at_key=True))
+    return found
+
+
+def _refusal(document: Document, change: Override) -> str | None:
+    """Return why *change* cannot be laid over the run *document*: it names an item of a list."""
+    for depth in range(1, len(change.path)):
+        node = document.root.at(change.path[:depth])
+        if node is not None and isinstance(node.content, list):
+            name = _messages.dotted(change.path[:depth])
+            items = _messages.shown(node.plain())
+            return f"'{name}' is a list, whose items have no keys; write the whole list: --set {name}={items}"
+    return None
 
 
 def _chip(document: Document, overrides: Sequence[Override]) -> tuple[Chip, str]:

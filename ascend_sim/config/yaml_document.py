@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -118,9 +118,25 @@ class Document:
                 where = _messages.section(self._written(inside))
                 message = f"missing key '{key}' {where}; write '{key}: ...' there"
                 found.append(self.diagnostic(inside, message))
-            elif detail["type"] not in ("missing", "extra_forbidden"):
-                found.append(self._wrong_value(detail, full))
+        wrong = [detail for detail in details if detail["type"] not in ("missing", "extra_forbidden")]
+        found += self._wrong_values(wrong, at)
         return sorted(found, key=_reading_order)
+
+    def _wrong_values(self, details: Sequence[Any], at: Loc) -> Iterator[Diagnostic]:
+        """Yield one finding for each wrong value, although every type of a union refuses it in its own way."""
+        places: dict[Loc, list[Any]] = {}
+        for detail in details:
+            places.setdefault(self._written((*at, *detail["loc"])), []).append(detail)
+        for written, here in places.items():
+            joined = _messages.wrong_type(here, written) if len(here) > 1 else None
+            # Where one type took the list and refuses an item of it, that item is the fault.
+            inside = any(other[: len(written)] == written != other for other in places)
+            if inside and _messages.wrong_type(here, written) is not None:
+                continue
+            if joined is not None:
+                yield self.diagnostic(written, joined)
+            else:
+                yield from (self._wrong_value(detail, (*at, *detail["loc"])) for detail in here)
 
     def _wrong_value(self, detail: Any, full: Loc) -> Diagnostic:
         if full and full[-1] == "[key]":

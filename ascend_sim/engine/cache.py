@@ -18,6 +18,13 @@ from numpy.typing import NDArray
 from ascend_sim.isa.timing import GmAccess, Traffic
 
 
+class Lookup(NamedTuple):
+    """What an access found: bytes that are *missed* and come from HBM, and the *fills* by others that it waits for."""
+
+    missed: int
+    fills: tuple[int, ...]
+
+
 class Block(NamedTuple):
     """*rows* runs of *width* sectors, *pitch* sectors apart."""
 
@@ -54,21 +61,28 @@ class L2Cache:
         self._limit = capacity // sector
         self._stamp = np.zeros(sectors, dtype=np.int64)
         self._dirty = np.zeros(sectors, dtype=np.bool_)
+        self._fill = np.zeros(sectors, dtype=np.int32)
+        self._fills = 0
+        self._open_fills: set[int] = set()
         self._resident = 0
         self._ages: deque[tuple[int, int, int, Sectors]] = deque()
         self._patterns: dict[tuple[int, int, int, int], Sectors] = {}
         self._evicted_at = 0
         self._read = self._written = self._hit = self._missed = self._written_back = 0
 
-    def access(self, access: GmAccess, base: int, traffic: Traffic, weight: int, now: int) -> int:
-        """Touch the bytes of *access*, and return how many must come from HBM first: whole sectors.
+    def access(self, access: GmAccess, base: int, traffic: Traffic, weight: int, now: int) -> Lookup:
+        """Touch the bytes of *access*; missing sectors become a fill that is open until `filled`.
 
-        A write that covers a sector only in part is counted as covering it: no fill is charged for it.
+        A sector counts as resident from the request for it on, and whoever finds it while its fill is open waits for
+        that fill. A write that covers a sector only in part is counted as covering it: no fill is charged for it.
         """
         size = access.bytes
         first, pattern = self._sectors(access, base + access.offset)
         stamps = self._view(self._stamp, first, pattern)
         absent = int(stamps.size - np.count_nonzero(stamps))
+        fills = self._waits_for(first, pattern) if self._open_fills and traffic is not Traffic.WRITE else ()
+        if absent and traffic is not Traffic.WRITE:
+            self._open(first, pattern, stamps == 0)
         self._store(self._stamp, first, pattern, now + 1)
         self._resident += absent * weight
         self._ages.append((now + 1, first, weight, pattern))
@@ -80,7 +94,28 @@ class L2Cache:
             self._read += size * weight
             self._missed += missed * weight
         self._hit += max(size - missed, 0) * weight
-        return 0 if traffic is Traffic.WRITE else missed
+        return Lookup(0 if traffic is Traffic.WRITE else missed, fills)
+
+    @property
+    def last_fill(self) -> int:
+        """The number of the fill that the latest access has opened."""
+        return self._fills
+
+    def filled(self, fill: int) -> None:
+        """The data of *fill* has arrived."""
+        self._open_fills.discard(fill)
+
+    def _open(self, first: int, pattern: Sectors, absent: NDArray[np.bool_]) -> None:
+        self._fills += 1
+        self._open_fills.add(self._fills)
+        self._store(self._fill, first, pattern, np.where(absent, self._fills, self._view(self._fill, first, pattern)))
+
+    def _waits_for(self, first: int, pattern: Sectors) -> tuple[int, ...]:
+        fills = self._view(self._fill, first, pattern)
+        oldest = min(self._open_fills)
+        if int(fills.max()) < oldest:
+            return ()
+        return tuple(fill for fill in np.unique(fills[fills >= oldest]).tolist() if fill in self._open_fills)
 
     def evict(self, now: int) -> int:
         """Make room, once for each new cycle; return the dirty bytes that go back to HBM."""

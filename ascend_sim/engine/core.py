@@ -91,13 +91,14 @@ class CoreModel:
         length = sum(len(template.operations) for template, _ in calls)
         self.dispatched = array("q", bytes(8 * length))
         self.starts = array("q", bytes(8 * length))
-        self.ends = array("q", bytes(8 * length))
+        self.ends = array("q", b"\xff" * (8 * length))
         self._times = tuple(np.frombuffer(times, dtype=np.int64) for times in (self.dispatched, self.starts, self.ends))
         self.links: dict[int, tuple[int, int]] = {}
         self.woken: list[PipeState] = []
         self.scalar_wait: Operation | PipeState | None = None
         self.queue_full_cycles = 0
         self._issue = chip.scalar.issue_cycles.value
+        self._set_flag = chip.sync.set_flag_cycles.value
         self._cross_latency = chip.sync.cross_core_latency_cycles.value
         self.lowered_calls = calls
         self._call = 0
@@ -138,7 +139,7 @@ class CoreModel:
         index = 0
         for template, _ in self.lowered_calls:
             for operation in template.operations:
-                if operation[0] == kind and operation[2] == a and not self.ends[index]:
+                if operation[0] == kind and operation[2] == a and self.ends[index] < 0:
                     return index
                 index += 1
         return None
@@ -313,7 +314,7 @@ class CoreModel:
         elif kind == CROSS_SET:
             if pipe.visible > start:
                 start = pipe.visible
-            end = pipe.free = start + 1
+            end = pipe.free = start + self._set_flag
             self.machine.cross_set(self, a, b, end + self._cross_latency, index)
         else:
             raise AssertionError(f"operation {operation} cannot run on a pipe")
@@ -339,17 +340,17 @@ class CoreModel:
             arrival, setter_core, setter = max(channel.take(time, index) for channel in channels)
             if arrival > time:
                 self.links[index] = setter_core, setter
-                end = arrival + self._issue
+                end = max(end, arrival)
         elif kind == SET:
-            end = time + b
-            self._flag(a).set(end, index, self)
+            end = max(end, time + b)
+            self._flag(a).set(time + b, index, self)
         elif kind == WAIT:
             flag = self._flag(a)
             if not flag.raised:
                 self.scalar_wait = operation
                 flag.waiter = self.pipes[SCALAR]
                 return -1
-            end = flag.wait(time, b, index, self)
+            end = max(end, flag.wait(time, b, index, self))
         self.dispatched[index] = self.starts[index] = time
         self.ends[index] = end
         return end

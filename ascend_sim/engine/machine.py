@@ -245,6 +245,7 @@ class Machine:
         return MemoryStatistics(*totals)
 
     def _warnings(self) -> list[str]:
+        """Flags that are left raised: the next kernel would find them so."""
         messages: dict[str, None] = {}
         for core in self.cores:
             for flag in core.flags.values():
@@ -255,6 +256,12 @@ class Machine:
                         f"{where}: set_flag {source.value}->{destination.value}, id {number}, is never waited for; "
                         f"the next kernel would find it raised"
                     ] = None
+            for channel in [channel for channels in core.channels.values() for channel in channels if channel.ready]:
+                _, sender, index = channel.arrivals[-1]
+                messages[
+                    f"{self.instruction(sender, index).where}: cross-core flag {channel.flag} is set more often than it "
+                    f"is waited for; the next kernel would find it set"
+                ] = None
         return list(messages)
 
 

@@ -2,6 +2,7 @@
 
 A move first spends its head (the request travels), then its bytes flow at the least of its path's rate and of its
 fair shares of L2 bandwidth (every byte) and HBM bandwidth (bytes that miss). An atomic add reads and writes L2.
+Who asks for bytes that are already on their way from HBM waits for them, at no further cost to HBM.
 Dirty sectors that leave the cache take HBM bandwidth with precedence over the fills that pushed them out.
 """
 
@@ -40,6 +41,7 @@ class DieMemory:
         self._miss_extra = chip.l2.miss_extra_cycles.value
         l2 = _units(chip.l2.read_bytes_per_cycle.value), _units(chip.l2.write_bytes_per_cycle.value)
         self._hbm = _units(chip.hbm_bytes_per_cycle(mixed=False))
+        self._waiting: dict[int, list[Callable[[int], None]]] = {}
         self._bandwidth = SharedBandwidth(env, (*l2, self._hbm), (*l2, _units(chip.hbm_bytes_per_cycle(mixed=True))))
 
     def move(self, move: Move, base: int, start: int, weight: int, done: Callable[[int], None]) -> None:
@@ -61,18 +63,46 @@ class DieMemory:
             self._bandwidth.start(written_back, self._hbm, _WRITE_BACK, 1, _ignore, reserved=True)
         access = move.access
         offset = base if access.parameter is not None else 0
-        missed = self._cache.access(access, offset, move.traffic, weight, now)
+        missed, fills = self._cache.access(access, offset, move.traffic, weight, now)
         limit = _units(move.bytes_per_cycle)
         shares = (
             0 if move.traffic is Traffic.WRITE else SCALE,
             0 if move.traffic is Traffic.READ else SCALE,
             SCALE * missed // access.bytes,
         )
+        if fills:
+            done = self._after(fills, done)
         if not missed:
             self._bandwidth.start(access.bytes, limit, shares, weight, done)
             return
+        done = self._filling(self._cache.last_fill, done)
         late = simpy.Timeout(self._env, self._miss_extra)
         late.callbacks.append(lambda _: self._bandwidth.start(access.bytes, limit, shares, weight, done))
+
+    def _filling(self, fill: int, done: Callable[[int], None]) -> Callable[[int], None]:
+        """Let those who found sectors of *fill* go on when its last byte has arrived."""
+
+        def arrived(now: int) -> None:
+            self._cache.filled(fill)
+            done(now)
+            for waiting in self._waiting.pop(fill, ()):
+                waiting(now)
+
+        return arrived
+
+    def _after(self, fills: tuple[int, ...], done: Callable[[int], None]) -> Callable[[int], None]:
+        """Call *done* when its own bytes and all of *fills* are there."""
+        missing = len(fills) + 1
+
+        def one_more(now: int) -> None:
+            nonlocal missing
+            missing -= 1
+            if not missing:
+                done(now)
+
+        for fill in fills:
+            self._waiting.setdefault(fill, []).append(one_more)
+        return one_more
 
 
 def _units(bytes_per_cycle: float) -> int:

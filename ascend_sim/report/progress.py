@@ -18,9 +18,10 @@ _CALLS = 64
 
 
 class ProgressBar(Observer):
-    """Shows on stderr what share of the instructions has been issued, from two seconds on until `close`."""
+    """Shows on *console* what share of the instructions has been issued, from two seconds on until `close`."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console) -> None:
+        self._console = console
         self._begin = time.monotonic()
         self._next = self._begin + PATIENCE
         self._calls = 0
@@ -35,7 +36,7 @@ class ProgressBar(Observer):
         issued = sum(core.front[0] for core in machine.cores)
         if self._bar is None:
             columns = (TextColumn("simulating"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar = Progress(*columns, console=self._console, transient=True)
             self._bar.add_task("simulating", total=sum(stream.length for stream in machine.streams))
             self._bar.start()
         self._bar.update(self._bar.task_ids[0], completed=issued)
