@@ -14,7 +14,8 @@ from ascend_sim.config import Chip, RunConfig
 from ascend_sim.engine.functional import execute, generated_inputs
 from ascend_sim.engine.machine import Schedule, simulate_timing
 from ascend_sim.engine.observer import Observer
-from ascend_sim.errors import Diagnostic, NumericsError, ProgramError
+from ascend_sim.errors import ArgumentError, Diagnostic, NumericsError, ProgramError
+from ascend_sim.isa.source import line_in, named
 from ascend_sim.kernel import Parameters, Program, build
 from ascend_sim.kernel.load import LoadedProgram, load_program
 from ascend_sim.observe.accuracy import Accuracy, compare
@@ -53,7 +54,12 @@ def prepare(run: RunConfig) -> tuple[LoadedProgram, Parameters, Program]:
     """
     loaded = load_program(run.program_file())
     parameters = run.parameters(loaded.kernel.parameters)
-    return loaded, parameters, build(loaded.kernel, parameters, run.chip, run.launch.blocks)
+    try:
+        return loaded, parameters, build(loaded.kernel, parameters, run.chip, run.launch.blocks)
+    except ArgumentError as error:
+        # The kernel has fewer blocks than the run asks for.
+        place = run.document.place(("launch", "blocks"))
+        raise ArgumentError([place.diagnostic(found.message) for found in error.diagnostics]) from None
 
 
 def simulate(run: RunConfig, *, data: bool | None = None, observers: Sequence[Observer] = ()) -> Outcome:
@@ -123,34 +129,48 @@ def _numbers(
         found = f"; they hold {broken} values that are NaN or infinite" if broken else ""
         return None, [f"the outputs were computed but not checked{found}: write a {beside} beside the program"]
     reference = loaded.path.with_name(f"{loaded.path.stem}_reference.py")
-    expected = _reference(loaded, parameters, inputs, str(reference))
+    returned = _reference(loaded, parameters, inputs, str(reference))
+    expected: dict[str, NDArray[np.float64]] = {}
     for name, output in outputs.items():
         wanted = f"reference() must return finite values for '{name}' in shape {list(output.shape)}"
-        shape = np.shape(expected[name]) if name in expected else None
-        if shape != output.shape:
-            found = "nothing" if shape is None else f"shape {list(shape)}"
+        values = _real(returned[name]) if name in returned else None
+        if values is None or values.shape != output.shape:
+            found = "nothing" if name not in returned else "no array of real numbers"
+            found = found if values is None else f"shape {list(values.shape)}"
             raise ProgramError(Diagnostic(f"{wanted}, but it returned {found}", str(reference)))
-        if not np.all(np.isfinite(expected[name])):
+        if not np.all(np.isfinite(values)):
             raise ProgramError(Diagnostic(f"{wanted}, but some are NaN or infinite", str(reference)))
+        expected[name] = values
     formats = {tensor.name: tensor.dtype for tensor in program.tensors}
     return compare(outputs, expected, formats, reference.name), []
 
 
 def _reference(
     loaded: LoadedProgram, parameters: Parameters, inputs: Mapping[str, NDArray[Any]], file: str
-) -> Mapping[str, NDArray[np.float64]]:
+) -> Mapping[str, object]:
     """Call the user's reference in float64; turn what it raises into a message that names its line."""
     assert loaded.reference is not None
     try:
-        return loaded.reference({name: one.astype(np.float64) for name, one in inputs.items()}, parameters)
-    except Exception as error:
-        line, trace = None, error.__traceback__
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename == file:
-                line = trace.tb_lineno
-            trace = trace.tb_next
-        message = f"reference() failed with {type(error).__name__}: {error}"
-        raise ProgramError(Diagnostic(message, file, line)) from error
+        returned: object = loaded.reference(
+            {name: one.astype(np.float64) for name, one in inputs.items()}, parameters
+        )
+    except (Exception, SystemExit) as error:
+        message = f"reference() failed with {named(error)}"
+        raise ProgramError(Diagnostic(message, file, line_in(file, error))) from error
+    if not isinstance(returned, Mapping):
+        found = type(returned).__name__
+        message = f"reference() must return a dict of arrays by output name, but it returned a value of type {found}"
+        raise ProgramError(Diagnostic(message, file))
+    return returned
+
+
+def _real(values: object) -> NDArray[np.float64] | None:
+    """*values* as an array of float64; None if they are no array of real numbers."""
+    try:
+        array = np.asarray(values)
+        return None if np.iscomplexobj(array) else array.astype(np.float64)
+    except (TypeError, ValueError):
+        return None
 
 
 def _fault(accuracy: Accuracy | None, loaded: LoadedProgram) -> NumericsError | None:

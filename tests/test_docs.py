@@ -4,15 +4,21 @@ Pages are followed from top to bottom in an empty folder. Blocks that name a fil
 `diff` blocks change such a file, and each "$ ascend-sim ..." line of a `console` block is run and compared with the
 lines below it, in which "..." stands for any text and a line of nothing else for any lines. `exit=3` after
 "console" is the exit code of the last command of the block.
+
+Where a change of the model moves the numbers, `python tests/test_docs.py` writes what the commands print now into the
+pages. It changes neither exit codes nor sentences, so read its diff.
 """
 
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import json
+import os
 import re
 import shlex
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,16 +80,31 @@ def same(expected: str, printed: str) -> bool:
     return re.fullmatch(pattern, printed) is not None
 
 
-def follow(block: Block) -> None:
-    """Run the commands of a console block."""
-    assert block.body.startswith("$ "), f"{block.place}: a console block begins with '$ ascend-sim ...'"
-    steps = re.split(r"^\$ ", block.body, flags=re.MULTILINE)[1:]
-    for number, step in enumerate(steps, 1):
-        command, expected = step.split("\n", 1)
+def steps(block: Block) -> list[tuple[str, str, int]]:
+    """The commands of a console block, what stands below each, and the exit code that it shall have."""
+    assert block.body.startswith("$ "), f"{block.place}: a console block begins with '$ {cli.NAME} ...'"
+    parts = [part.split("\n", 1) for part in re.split(r"^\$ ", block.body, flags=re.MULTILINE)[1:]]
+    codes = [0] * (len(parts) - 1) + [int(block.info.get("exit", 0))]
+    return [(command, expected, code) for (command, expected), code in zip(parts, codes, strict=True)]
+
+
+def check(block: Block) -> None:
+    """Run the commands of a console block and compare what they print."""
+    for command, expected, wanted in steps(block):
         code, printed = run(command)
         assert same(expected, printed), f"{block.place}: '{command}' now prints:\n{printed}"
-        wanted = int(block.info.get("exit", 0)) if number == len(steps) else 0
         assert code == wanted, f"{block.place}: '{command}' exits with {code}, not {wanted}; it prints:\n{printed}"
+
+
+def prepare(block: Block) -> None:
+    """Do what a block other than a console block says: write a file, or change one."""
+    if block.language == "diff":
+        apply(block)
+        return
+    assert "title" in block.info, f"{block.place}: code must be followed; name its file with title=..."
+    path = Path(block.info["title"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(block.body, encoding="utf-8")
 
 
 def apply(block: Block) -> None:
@@ -103,15 +124,7 @@ def test_following_a_page_gives_what_it_shows(page: str, tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     for block in blocks(page):
-        if block.language == "console":
-            follow(block)
-        elif block.language == "diff":
-            apply(block)
-        else:
-            assert "title" in block.info, f'{block.place}: code must be followed; name its file with title="..."'
-            path = Path(block.info["title"])
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block.body, encoding="utf-8")
+        (check if block.language == "console" else prepare)(block)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -259,3 +272,44 @@ def test_every_result_key_and_column_is_documented(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {
         "result.json", "PipeUtilization.csv", "Memory.csv", "trace.json"
     }  # fmt: skip
+
+
+def updated(expected: str, printed: str) -> str:
+    """*expected* with each line that it shows replaced by the one of *printed* that it resembles most, in order."""
+    shown = expected.splitlines()
+    if "..." not in shown:
+        return printed
+    lines, begin, result = printed.splitlines(), 0, []
+    for line in shown:
+        if line != "..." and begin < len(lines):
+            alike = [difflib.SequenceMatcher(None, line, other).ratio() for other in lines[begin:]]
+            begin += alike.index(max(alike)) + 1
+            line = line if same(line, lines[begin - 1] + "\n") else lines[begin - 1]
+        result.append(line)
+    return "".join(f"{line}\n" for line in result)
+
+
+def refresh(page: str) -> None:
+    """Follow *page* in the current folder and write what its commands print now into it."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for block in blocks(page):
+        if block.language != "console":
+            prepare(block)
+            continue
+        body = ""
+        for command, expected, wanted in steps(block):
+            code, printed = run(command)
+            new = expected if same(expected, printed) else updated(expected, printed)
+            if code != wanted or not same(new, printed):
+                print(f"{block.place}: see to '{command}' by hand; it exits with {code} and prints:\n{printed}")
+                new = expected
+            body += f"$ {command}\n{new}"
+        text = text.replace(block.body, body, 1) if body != block.body else text
+    (DOCS / page).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    os.environ["COLUMNS"] = "80"
+    for name in PAGES:
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            refresh(name)

@@ -161,6 +161,36 @@ def test_a_cross_core_flag_takes_its_latency() -> None:
     assert path == {"aiv_mte3": 160, "cross_core": 300, "aic_mte2": 108}
 
 
+def test_slow_issue_hides_a_flag_that_comes_in_time() -> None:
+    """The scalar unit's set is raised after 10 of its 60 cycles, and the wait issued at 60 finds it: 60 + 60 + load."""
+
+    def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
+        asc.set_flag(Pipe.S, Pipe.MTE2, 0)  # 0 .. 10, issued until 60
+        asc.wait_flag(Pipe.S, Pipe.MTE2, 0)  # 60 .. 65
+        load(core, gm, 64)  # 120 .. 221
+
+    assert path_of(body, "scalar.issue_cycles=60") == {"aiv_scalar": 120, "aiv_mte2": 101}
+
+
+def test_a_flag_of_the_scalar_unit_is_raised_before_the_unit_goes_on() -> None:
+    """V waits from 60 on for a flag that the scalar unit raises 30 cycles after 120, though its issue takes 60."""
+
+    def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
+        work(core, 1)  # 0 .. 50
+        asc.wait_flag(Pipe.S, Pipe.V, 0)  # 60 .. 150 + 5
+        asc.set_flag(Pipe.S, Pipe.V, 0)  # 120 .. 150
+        work(core, 20)  # issued at 180
+
+    def early(core: asc.Core, gm: asc.GlobalMemory) -> None:
+        asc.wait_flag(Pipe.S, Pipe.V, 0)  # 0 .. 60 + 30 + 500
+        asc.set_flag(Pipe.S, Pipe.V, 0)  # 60 .. 90
+        work(core, 1)  # issued at 120, starts at 590
+
+    slow = ("scalar.issue_cycles=60", "sync.set_flag_cycles=30")
+    assert path_of(body, *slow) == {"aiv_scalar": 180, "aiv_vec": 240}
+    assert path_of(early, *slow, "sync.wait_flag_cycles=500") == {"aiv_scalar": 60 + 30, "aiv_vec": 500 + 50}
+
+
 def cube_body(core: asc.Core, gm: asc.GlobalMemory) -> None:
     """Two products into one L0C tile under unit_flag, each drained by a fixpipe; no load, whatever the numbers."""
     left = core.tensor("left", Space.L0A, (16, 16), asc.fp16)

@@ -39,7 +39,6 @@ _UNITS = {
     "hz": "Hz",
 }
 
-
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 
 
@@ -106,12 +105,15 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def wrong_type(errors: Sequence[Any], loc: Sequence[str | int]) -> str | None:
+def is_type_error(error: Any) -> bool:
+    """Say whether a pydantic *error* means that the value is of another type."""
+    return error["type"] in _EXPECTED
+
+
+def wrong_types(errors: Sequence[Any], loc: Sequence[str | int]) -> str:
     """Return the refusal of the value at *loc* for the *errors* of a union, each of which expects another
-    type; None when the errors are not of that kind.
+    type.
     """
-    if not all(error["type"] in _EXPECTED for error in errors):
-        return None
     value = errors[0]["input"]
     expected = list(dict.fromkeys(_EXPECTED[error["type"]] for error in errors))
     ways_out = dict.fromkeys(_way_out(error["type"], value) for error in errors)

@@ -128,15 +128,15 @@ class Document:
         for detail in details:
             places.setdefault(self._written((*at, *detail["loc"])), []).append(detail)
         for written, here in places.items():
-            joined = _messages.wrong_type(here, written) if len(here) > 1 else None
-            # Where one type took the list and refuses an item of it, that item is the fault.
+            # Where one type of a union took the value, what it says of the value or of a part of it is the fault.
+            limits = [detail for detail in here if not _messages.is_type_error(detail)]
             inside = any(other[: len(written)] == written != other for other in places)
-            if inside and _messages.wrong_type(here, written) is not None:
-                continue
-            if joined is not None:
-                yield self.diagnostic(written, joined)
-            else:
-                yield from (self._wrong_value(detail, (*at, *detail["loc"])) for detail in here)
+            if limits:
+                yield from (self._wrong_value(detail, (*at, *detail["loc"])) for detail in limits)
+            elif len(here) == 1 and not inside:
+                yield self._wrong_value(here[0], (*at, *here[0]["loc"]))
+            elif not inside:
+                yield self.diagnostic(written, _messages.wrong_types(here, written))
 
     def _wrong_value(self, detail: Any, full: Loc) -> Diagnostic:
         if full and full[-1] == "[key]":

@@ -9,6 +9,7 @@ behind one entry, which is what makes a lumped run equal to a run of every core.
 from __future__ import annotations
 
 import heapq
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -31,6 +32,7 @@ class _Group:
     shares: Shares
     reserved: bool
     rate: int
+    uses: tuple[tuple[int, int], ...]
     served: int = 0
     weight: int = 0
     flows: list[_Flow] = field(default_factory=list)
@@ -48,6 +50,7 @@ class SharedBandwidth:
         self._env = env
         self._capacities = capacities
         self._mixed_capacities = mixed_capacities
+        self._ceilings = tuple(capacity * SCALE for capacity in capacities)
         self._groups: dict[tuple[int, Shares, bool], _Group] = {}
         self._in_order: list[_Group] = []
         self._demand = [0] * len(capacities)
@@ -69,7 +72,9 @@ class SharedBandwidth:
         key = limit, shares, reserved
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = _Group(limit, shares, reserved, limit)
+            group = self._groups[key] = _Group(
+                limit, shares, reserved, limit, tuple((which, share) for which, share in enumerate(shares) if share)
+            )
             self._in_order = [self._groups[known] for known in sorted(self._groups)]
         self._sequence += 1
         heapq.heappush(group.flows, (group.served + size * SCALE, self._sequence, weight, done))
@@ -82,10 +87,9 @@ class SharedBandwidth:
         if group.reserved:
             self._reserved += weight
             return
-        for resource, share in enumerate(group.shares):
-            if share:
-                self._demand[resource] += weight * share
-                self._wanted[resource] += weight * share * group.limit
+        for resource, share in group.uses:
+            self._demand[resource] += weight * share
+            self._wanted[resource] += weight * share * group.limit
 
     def _advance(self) -> None:
         now = int(self._env.now)
@@ -145,7 +149,7 @@ class SharedBandwidth:
 
     def _suffices(self) -> bool:
         """Whether every move can go at its own limit."""
-        return all(wanted <= one * SCALE for wanted, one in zip(self._wanted, self._capacities, strict=True))
+        return all(map(operator.le, self._wanted, self._ceilings))
 
     def _share_out(self, active: list[_Group], left: list[int]) -> None:
         """Progressive filling: raise all rates together; freeze a group at its limit or at a full resource."""
@@ -161,10 +165,10 @@ class SharedBandwidth:
             for group in active:
                 if group.shares[bottleneck] if bottleneck >= 0 else group.limit == level:
                     group.rate = level or 1
-                    for resource, share in enumerate(group.shares):
-                        if share:
-                            demand[resource] -= group.weight * share
-                            left[resource] -= min(level * group.weight * share // SCALE, left[resource])
+                    for resource, share in group.uses:
+                        used = group.weight * share
+                        demand[resource] -= used
+                        left[resource] = max(left[resource] - level * used // SCALE, 0)
                 else:
                     rest.append(group)
             active = rest

@@ -48,8 +48,18 @@ class CacheStatistics:
     written_back_bytes: int
 
 
+_PAGE = 9
+"""Fills in progress are looked for by pages of 2**9 sectors first."""
+
 _MARGIN = 1 << 16
 """Sectors beyond the last tensor, so that the gap behind the last row of a block can be viewed."""
+
+
+def _length(pattern: Sectors) -> int:
+    """Sectors from the first to the last of *pattern*."""
+    if isinstance(pattern, Block):
+        return (pattern.rows - 1) * pattern.pitch + pattern.width
+    return int(pattern[-1]) + 1
 
 
 class L2Cache:
@@ -63,7 +73,8 @@ class L2Cache:
         self._dirty = np.zeros(sectors, dtype=np.bool_)
         self._fill = np.zeros(sectors, dtype=np.int32)
         self._fills = 0
-        self._open_fills: set[int] = set()
+        self._open_fills: dict[int, range] = {}
+        self._filling: dict[int, int] = {}
         self._resident = 0
         self._ages: deque[tuple[int, int, int, Sectors]] = deque()
         self._patterns: dict[tuple[int, int, int, int], Sectors] = {}
@@ -80,9 +91,13 @@ class L2Cache:
         first, pattern = self._sectors(access, base + access.offset)
         stamps = self._view(self._stamp, first, pattern)
         absent = int(stamps.size - np.count_nonzero(stamps))
-        fills = self._waits_for(first, pattern) if self._open_fills and traffic is not Traffic.WRITE else ()
-        if absent and traffic is not Traffic.WRITE:
-            self._open(first, pattern, stamps == 0)
+        fills: tuple[int, ...] = ()
+        if traffic is not Traffic.WRITE:
+            pages = range(first >> _PAGE, (first + _length(pattern) >> _PAGE) + 1)
+            if absent < stamps.size and not self._filling.keys().isdisjoint(pages):
+                fills = self._waits_for(first, pattern)
+            if absent:
+                self._open(first, pattern, stamps, absent, pages)
         self._store(self._stamp, first, pattern, now + 1)
         self._resident += absent * weight
         self._ages.append((now + 1, first, weight, pattern))
@@ -103,18 +118,23 @@ class L2Cache:
 
     def filled(self, fill: int) -> None:
         """The data of *fill* has arrived."""
-        self._open_fills.discard(fill)
+        for page in self._open_fills.pop(fill):
+            self._filling[page] -= 1
+            if not self._filling[page]:
+                del self._filling[page]
 
-    def _open(self, first: int, pattern: Sectors, absent: NDArray[np.bool_]) -> None:
+    def _open(self, first: int, pattern: Sectors, stamps: NDArray[np.int64], absent: int, pages: range) -> None:
+        """Make a fill of the sectors without a stamp; remember on which pages one is open."""
         self._fills += 1
-        self._open_fills.add(self._fills)
-        self._store(self._fill, first, pattern, np.where(absent, self._fills, self._view(self._fill, first, pattern)))
+        self._open_fills[self._fills] = pages
+        for page in pages:
+            self._filling[page] = self._filling.get(page, 0) + 1
+        fills = np.where(stamps == 0, self._fills, self._view(self._fill, first, pattern)) if absent < stamps.size else self._fills
+        self._store(self._fill, first, pattern, fills)
 
     def _waits_for(self, first: int, pattern: Sectors) -> tuple[int, ...]:
         fills = self._view(self._fill, first, pattern)
         oldest = min(self._open_fills)
-        if int(fills.max()) < oldest:
-            return ()
         return tuple(fill for fill in np.unique(fills[fills >= oldest]).tolist() if fill in self._open_fills)
 
     def evict(self, now: int) -> int:
@@ -129,11 +149,15 @@ class L2Cache:
                 _, first, weight, pattern = self._ages.popleft()
                 stamps = self._view(self._stamp, first, pattern)
                 old = stamps == age
-                dirty = self._view(self._dirty, first, pattern)
-                self._resident -= int(np.count_nonzero(old)) * weight
-                written_back += int(np.count_nonzero(old & dirty)) * weight * self._sector
-                self._store(self._dirty, first, pattern, dirty & ~old)
+                leaving = int(np.count_nonzero(old))
+                if not leaving:
+                    continue  # all touched again since
+                self._resident -= leaving * weight
                 self._store(self._stamp, first, pattern, np.where(old, 0, stamps))
+                dirty = self._view(self._dirty, first, pattern)
+                if dirty.any():
+                    written_back += int(np.count_nonzero(old & dirty)) * weight * self._sector
+                    self._store(self._dirty, first, pattern, dirty & ~old)
         self._written_back += written_back
         return written_back
 

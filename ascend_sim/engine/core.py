@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ascend_sim.config import Chip
-from ascend_sim.engine.flags import Channel, Flag, UnitTile
+from ascend_sim.engine.flags import Channel, Flags, UnitTiles
 from ascend_sim.engine.lowering import (
     BARRIER,
     BARRIER_ALL,
@@ -84,8 +84,8 @@ class CoreModel:
         self.weight = weight
         self.depth = chip.scalar.queue_depth.value
         self.pipes = [PipeState(index, self.depth) for index in range(len(PIPES))]
-        self.flags: dict[int, Flag] = {}
-        self.tiles: dict[int, UnitTile] = {}
+        self.flags = Flags()
+        self.tiles = UnitTiles()
         self.channels: dict[tuple[int, int], list[Channel]] = {}
         self.routes: dict[tuple[int, int], list[tuple[CoreModel, Channel]]] = {}
         length = sum(len(template.operations) for template, _ in calls)
@@ -296,9 +296,9 @@ class CoreModel:
             if pipe.visible > start:
                 start = pipe.visible
             end = pipe.free = start + b
-            self._flag(a).set(end, index, self)
+            self.flags[a].set(end, index, self)
         elif kind == WAIT:
-            flag = self._flag(a)
+            flag = self.flags[a]
             if not flag.raised:
                 flag.waiter = pipe
                 return False
@@ -343,9 +343,9 @@ class CoreModel:
                 end = max(end, arrival)
         elif kind == SET:
             end = max(end, time + b)
-            self._flag(a).set(time + b, index, self)
+            self.flags[a].set(time + b, index, self)
         elif kind == WAIT:
-            flag = self._flag(a)
+            flag = self.flags[a]
             if not flag.raised:
                 self.scalar_wait = operation
                 flag.waiter = self.pipes[SCALAR]
@@ -357,7 +357,7 @@ class CoreModel:
 
     def _run_on_tile(self, pipe: PipeState, index: int, operation: Operation, start: int, slot: int) -> bool:
         _, _, occupancy, latency, unit_flag = operation
-        tile = self._tile(unit_flag.slot)
+        tile = self.tiles[unit_flag.slot]
         if unit_flag.acquire:
             if not tile.drained:
                 tile.cube_waits = pipe
@@ -381,7 +381,7 @@ class CoreModel:
     def _move(self, pipe: PipeState, index: int, move: Move, bases: tuple[int, ...], start: int, slot: int) -> bool:
         earliest_end = start + move.minimum
         if move.unit_flag is not None:
-            tile = self._tile(move.unit_flag.slot)
+            tile = self.tiles[move.unit_flag.slot]
             if not tile.finished:
                 tile.drain_waits = pipe
                 return False
@@ -406,22 +406,10 @@ class CoreModel:
         pipe.busy += end - self.starts[index]
         self.ends[index] = end + move.latency
         if move.unit_flag is not None:
-            tile = self._tile(move.unit_flag.slot)
+            tile = self.tiles[move.unit_flag.slot]
             tile.drained.append((end, index))
             if tile.cube_waits is not None:
                 self.woken.append(tile.cube_waits)
                 tile.cube_waits = None
         self.woken.append(pipe)
         self.machine.wake(self)
-
-    def _flag(self, number: int) -> Flag:
-        flag = self.flags.get(number)
-        if flag is None:
-            flag = self.flags[number] = Flag(number)
-        return flag
-
-    def _tile(self, slot: int) -> UnitTile:
-        tile = self.tiles.get(slot)
-        if tile is None:
-            tile = self.tiles[slot] = UnitTile()
-        return tile

@@ -47,6 +47,14 @@ class Flag:
         return end
 
 
+class Flags(dict[int, Flag]):
+    """The flags of a core by number, made when first used."""
+
+    def __missing__(self, number: int) -> Flag:
+        flag = self[number] = Flag(number)
+        return flag
+
+
 class UnitTile:
     """The handshake of MMAD and FIXPIPE on one L0C tile."""
 
@@ -57,6 +65,14 @@ class UnitTile:
         self.drained: deque[tuple[int, int]] = deque([(0, -1)])
         self.cube_waits: PipeState | None = None
         self.drain_waits: PipeState | None = None
+
+
+class UnitTiles(dict[int, UnitTile]):
+    """The L0C tiles of a core by address, made when first used."""
+
+    def __missing__(self, slot: int) -> UnitTile:
+        tile = self[slot] = UnitTile()
+        return tile
 
 
 class Channel:

@@ -61,7 +61,7 @@ class Mmad(Instruction):
         yield from expect_space("left operand", self.left, Space.L0A)
         yield from expect_space("right operand", self.right, Space.L0B)
         if {len(t.shape) for t in (self.destination, self.left, self.right)} != {2}:
-            yield "mmad works on two-dimensional tiles; lay the buffers out with tile((rows, columns), dtype)"
+            yield "works on two-dimensional tiles only; lay the buffers out with tile((rows, columns), dtype)"
             return
         m, n, k = self.shape
         if self.right.shape[0] != k or self.destination.shape != (m, n):
@@ -169,7 +169,7 @@ class Fixpipe(Instruction):
         allowed: tuple[DType, ...] = OUTPUTS.get(self.source.dtype, ())
         if self.destination.dtype not in allowed:
             yield (
-                f"fixpipe cannot write {self.source.dtype} of '{self.source.buffer.name}' as "
+                f"cannot write {self.source.dtype} of '{self.source.buffer.name}' as "
                 f"{self.destination.dtype}; possible: {', '.join(map(str, allowed)) or 'none'}"
             )
         if self.atomic:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ascend_sim.config import Chip
@@ -106,9 +105,10 @@ def expect_space(role: str, operand: Operand, *spaces: Space) -> Iterator[str]:
 def expect_alignment(role: str, operand: LocalTensor, alignment: int) -> Iterator[str]:
     """Yield a message if *operand* does not begin on a multiple of *alignment* bytes."""
     if operand.address % alignment:
+        elements = operand.address % alignment // operand.dtype.bytes
         yield (
             f"{role} '{name_of(operand)}' begins at byte {operand.address:#x} of {operand.space.value}, which is not "
-            f"a multiple of {alignment} B; move the slice by {operand.address % alignment // operand.dtype.bytes} elements"
+            f"a multiple of {alignment} B; move the slice by {elements} elements"
         )
 
 

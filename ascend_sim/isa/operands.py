@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Integral
+from operator import index as whole
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ascend_sim.errors import Diagnostic, KernelError
-from ascend_sim.isa.source import SourceLine, user_line
+from ascend_sim.isa.source import SourceLine, refusal
 from ascend_sim.isa.words import MemoryOrder, Space
 from ascend_sim.numerics import DType
 
@@ -20,11 +21,6 @@ FRACTAL_ROWS = 16
 def round_up(value: int, multiple: int) -> int:
     """Return the smallest multiple of *multiple* that is not below *value*."""
     return -(-value // multiple) * multiple
-
-
-def _refuse(message: str) -> KernelError:
-    where = user_line()
-    return KernelError(Diagnostic(message, where.file, where.line))
 
 
 @dataclass(frozen=True)
@@ -50,19 +46,32 @@ class Buffer:
         row-major in UB. Raise a KernelError if the tensor does not fit.
         """
         shape = (shape,) if isinstance(shape, int) else shape
-        if len(shape) not in (1, 2) or any(extent < 1 for extent in shape):
-            raise _refuse(f"tile of '{self.name}': shape {shape} must have one or two positive extents")
+        expect_shape(f"tile of '{self.name}'", shape, dtype)
         order = DEFAULT_ORDER[self.space] if order is None else order
         if len(shape) == 1:
             order = MemoryOrder.ND
-        tensor = LocalTensor(self, dtype, order, padded(shape, dtype, order, self.space), (0,) * len(shape), shape, start)
+        laid_out = padded(shape, dtype, order, self.space)
+        tensor = LocalTensor(self, dtype, order, laid_out, (0,) * len(shape), shape, start)
         need = start + tensor.tile_bytes
         if need > self.size:
-            raise _refuse(
+            raise refusal(
                 f"tile {list(shape)} {dtype} does not fit into buffer '{self.name}' in {self.space.value}: needs "
                 f"{need} B, the buffer has {self.size} B; make the tile smaller or the buffer larger"
             )
         return tensor
+
+
+def expect_shape(what: str, shape: object, dtype: object) -> None:
+    """Raise a KernelError unless *shape* is one or two positive whole numbers and *dtype* a number format."""
+    extents = shape if isinstance(shape, tuple | list) else (shape,)
+    if len(extents) not in (1, 2) or not all(isinstance(one, Integral) and int(one) >= 1 for one in extents):
+        shown = list(extents) if isinstance(shape, tuple | list) else shape
+        raise refusal(
+            f"{what}: shape {shown} is not one or two positive whole numbers; write (rows, columns) or "
+            f"(elements,), and // to divide"
+        )
+    if not isinstance(dtype, DType):
+        raise refusal(f"{what}: {dtype!r} is not a number format; write asc.fp32, for example")
 
 
 DEFAULT_ORDER = {
@@ -160,7 +169,10 @@ class LocalTensor:
             return (column // inner_columns) * rows * inner_columns + row * inner_columns + column % inner_columns
         fractal = (row // inner_rows) * (columns // inner_columns) + column // inner_columns
         inner = (row % inner_rows, column % inner_columns)
-        within = inner[1] * inner_rows + inner[0] if self.order is MemoryOrder.ZN else inner[0] * inner_columns + inner[1]
+        if self.order is MemoryOrder.ZN:
+            within = inner[1] * inner_rows + inner[0]
+        else:
+            within = inner[0] * inner_columns + inner[1]
         return fractal * inner_rows * inner_columns + within
 
     def span(self) -> tuple[int, int]:
@@ -174,7 +186,7 @@ class LocalTensor:
     def __getitem__(self, index: slice | tuple[slice, ...]) -> LocalTensor:
         slices = index if isinstance(index, tuple) else (index,)
         if len(slices) > len(self.shape):
-            raise _refuse(f"'{self.buffer.name}' has {len(self.shape)} dimensions, {len(slices)} slices were given")
+            raise refusal(f"'{self.buffer.name}' has {len(self.shape)} dimensions, {len(slices)} slices were given")
         origin, shape = list(self.origin), list(self.shape)
         for axis, part in enumerate(slices):
             begin, end = _bounds(part, self.shape[axis], f"'{self.buffer.name}'", axis)
@@ -185,7 +197,7 @@ class LocalTensor:
     def reinterpret(self, dtype: DType) -> LocalTensor:
         """The same bytes read as another format of the same size (Ascend C: ReinterpretCast)."""
         if dtype.bytes != self.dtype.bytes:
-            raise _refuse(
+            raise refusal(
                 f"'{self.buffer.name}' is {self.dtype} ({self.dtype.bytes} B an element), {dtype} has {dtype.bytes} B; "
                 f"reinterpret keeps the element size, use cast to convert values"
             )
@@ -272,9 +284,18 @@ class _FractalView:
 
 
 def _bounds(part: slice, extent: int, name: str, axis: int) -> tuple[int, int]:
-    begin, end, step = part.start or 0, extent if part.stop is None else part.stop, part.step or 1
+    try:
+        begin, end = whole(part.start or 0), extent if part.stop is None else whole(part.stop)
+        step = whole(part.step or 1)
+    except (AttributeError, TypeError):
+        ends = [part] if not isinstance(part, slice) else [part.start, part.stop, *([part.step] if part.step else [])]
+        text = ":".join("" if end is None else str(end) for end in ends)
+        raise refusal(
+            f"[{text}] is no window of {name} axis {axis}; write begin:end with whole numbers (3:4 for item 3, and "
+            f"// to divide)"
+        ) from None
     if step != 1 or begin < 0 or end > extent or begin >= end:
-        raise _refuse(
+        raise refusal(
             f"slice {begin}:{end}{'' if step == 1 else f':{step}'} of {name} axis {axis} is not inside 0:{extent}; "
             f"slices must be non-empty, ascending and of step 1"
         )
@@ -319,25 +340,25 @@ class GlobalTensor:
     def __getitem__(self, index: slice | tuple[slice, ...]) -> GlobalTensor:
         slices = index if isinstance(index, tuple) else (index,)
         if len(slices) > len(self.shape):
-            raise _refuse(f"'{self.name}' has {len(self.shape)} dimensions, {len(slices)} slices were given")
+            raise refusal(f"'{self.name}' has {len(self.shape)} dimensions, {len(slices)} slices were given")
         shape, offset = list(self.shape), self.offset
         for axis, part in enumerate(slices):
             begin, end = _bounds(part, self.shape[axis], f"'{self.name}'", axis)
             step = self.pitch if axis == 0 and len(self.shape) == 2 else 1
             offset += begin * step * self.dtype.bytes
             shape[axis] = end - begin
-        return replace(self, shape=tuple(shape), offset=offset)
+        return GlobalTensor(self.name, self.dtype, tuple(shape), self.pitch, offset, self.parameter)
 
     def reinterpret(self, dtype: DType) -> GlobalTensor:
         """The same bytes read as another format of the same size."""
         if dtype.bytes != self.dtype.bytes:
-            raise _refuse(f"'{self.name}' is {self.dtype}; {dtype} has another element size and cannot view its bytes")
+            raise refusal(f"'{self.name}' is {self.dtype}; {dtype} has another element size and cannot view its bytes")
         return replace(self, dtype=dtype)
 
     def reshape(self, rows: int, columns: int) -> GlobalTensor:
         """The same elements as *rows* x *columns*; the window must be contiguous."""
         if rows * columns != self.elements or (len(self.shape) == 2 and self.pitch != self.columns and self.rows > 1):
-            raise _refuse(
+            raise refusal(
                 f"'{self.name}' {list(self.shape)} cannot become {rows} x {columns}: the element counts must "
                 f"agree and the rows must lie without gaps"
             )

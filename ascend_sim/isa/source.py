@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
+
+from ascend_sim.errors import Diagnostic, KernelError
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 _LIBRARY_PARTS = (f"{_PACKAGE}/isa", f"{_PACKAGE}/kernel", "/contextlib.py", "/functools.py", "<string>")
@@ -30,3 +33,20 @@ def user_line() -> SourceLine:
             break
         frame = frame.f_back
     return SourceLine(frame.f_code.co_filename, frame.f_lineno)
+
+
+def refusal(message: str) -> KernelError:
+    """The error to raise when the user's current line asks for what there is not."""
+    where = user_line()
+    return KernelError(Diagnostic(message, where.file, where.line))
+
+
+def line_in(file: str, error: BaseException) -> int | None:
+    """The innermost line of *file* that *error* came through; None if it did not."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if frame.filename == file), None)
+
+
+def named(error: BaseException) -> str:
+    """Type and message of what user code raised, in one line."""
+    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])

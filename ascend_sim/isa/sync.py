@@ -32,12 +32,15 @@ class _PipeFlag(Instruction):
     def check(self, chip: Chip) -> Iterator[str]:
         if self.source is self.destination or Pipe.ALL in (self.source, self.destination):
             yield (
-                f"{self.mnemonic} connects two different pipes, not {self.source.value} and {self.destination.value}; "
+                f"connects two different pipes, not {self.source.value} and {self.destination.value}; "
                 f"use pipe_barrier to order one pipe"
             )
         ids = chip.sync.event_ids.value
         if not 0 <= self.flag < ids:
-            yield f"event id {self.flag} is outside 0..{ids - 1}; each pair of pipes has {ids} event ids"
+            yield (
+                f"event id {self.flag} is outside 0..{ids - 1}; each pair of pipes has {ids} event ids, use one of "
+                f"them again"
+            )
 
     def operands(self) -> str:
         return f"{self.source.value}->{self.destination.value}, id {self.flag}"
@@ -88,7 +91,7 @@ class PipeBarrier(Instruction):
 
     def check(self, chip: Chip) -> Iterator[str]:
         if self.target is Pipe.S:
-            yield "pipe_barrier(PIPE_S) is not an instruction: the scalar unit is in order; name another pipe or PIPE_ALL"
+            yield "PIPE_S has no barrier: the scalar unit works in order; name another pipe or PIPE_ALL"
 
     def timing(self, chip: Chip) -> Barrier:
         return Barrier(self.target)
@@ -132,7 +135,7 @@ class CrossCoreSetFlag(_CrossCoreFlag):
         yield from super().check(chip)
         if self.on_pipe in (Pipe.S, Pipe.ALL):
             yield (
-                f"cross_core_set_flag cannot run on {self.on_pipe.value}; name the pipe whose results the other core "
+                f"cannot run on {self.on_pipe.value}; name the pipe whose results the other core "
                 f"reads (PIPE_FIX on a cube core, PIPE_MTE3 on a vector core)"
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 
 from ascend_sim.errors import Diagnostic, KernelError
 from ascend_sim.isa.cube import Fixpipe, Mmad
@@ -11,6 +12,7 @@ from ascend_sim.isa.operands import GlobalTensor, LocalTensor
 from ascend_sim.isa.source import user_line
 from ascend_sim.isa.sync import CrossCoreSetFlag, CrossCoreWaitFlag, PipeBarrier, SetFlag, WaitFlag
 from ascend_sim.isa.words import Pipe
+from ascend_sim.kernel.arguments import expect, expect_pipes
 from ascend_sim.kernel.trace import current, emit
 
 
@@ -30,8 +32,9 @@ def data_copy(
         kinds = [type(operand).__name__ for operand in (destination, source)]
         raise KernelError(
             Diagnostic(
-                f"data_copy moves between a GlobalTensor and a LocalTensor, not {kinds[1]} -> {kinds[0]}; use load_data "
-                f"for L1 -> L0, fixpipe for L0C -> GM, copy for UB -> UB, and lay raw buffers out with tile(...)",
+                f"data_copy moves between a GlobalTensor and a LocalTensor, not {kinds[1]} -> {kinds[0]}; use "
+                f"load_data for L1 -> L0, fixpipe for L0C -> GM, copy for UB -> UB, and lay raw buffers out with "
+                f"tile(...)",
                 where.file,
                 where.line,
             )
@@ -40,6 +43,8 @@ def data_copy(
 
 def load_data(destination: LocalTensor, source: LocalTensor, *, transpose: bool = False) -> None:
     """Load fractals L1 -> L0A or L0B, transposing a tile that lies the other way round."""
+    expect("load_data: destination", destination, LocalTensor, "a tile of L0A or L0B")
+    expect("load_data: source", source, LocalTensor, "a tile of L1 (data_copy fetches it from GM)")
     emit(LoadData(where=user_line(), destination=destination, source=source, transpose=transpose))
 
 
@@ -47,6 +52,8 @@ def mmad(
     destination: LocalTensor, left: LocalTensor, right: LocalTensor, *, init: bool, last: bool = False
 ) -> None:
     """C = A B when *init*, else C += A B; *last* marks the final one on a tile of a unit_flag buffer."""
+    for role, operand in (("destination", destination), ("left operand", left), ("right operand", right)):
+        expect(f"mmad: {role}", operand, LocalTensor, "a tile, buffer.tile((rows, columns), dtype),")
     tracer = current()
     rows = tracer.chip.cube.fractal_rows.value
     output = math.ceil(destination.rows / rows) * math.ceil(destination.columns / rows)
@@ -62,30 +69,40 @@ def mmad(
 
 def fixpipe(destination: GlobalTensor, source: LocalTensor, *, atomic_add: bool = False) -> None:
     """Write an L0C tile to GM row by row, converting to the destination's format, optionally adding atomically."""
+    expect("fixpipe: destination", destination, GlobalTensor, "a tensor of GM")
+    expect("fixpipe: source", source, LocalTensor, "a tile of L0C")
     unit_flag = source.buffer.unit_flag
     emit(Fixpipe(where=user_line(), destination=destination, source=source, atomic=atomic_add, unit_flag=unit_flag))
 
 
 def set_flag(source: Pipe, destination: Pipe, event_id: int) -> None:
     """Raise an event for *destination* once all earlier work of *source* is visible."""
+    expect_pipes("set_flag", source, destination)
+    expect("set_flag: the event id", event_id, Integral, "a whole number")
     emit(SetFlag(where=user_line(), source=source, destination=destination, flag=event_id))
 
 
 def wait_flag(source: Pipe, destination: Pipe, event_id: int) -> None:
     """Hold *destination* until *source* has raised the event, and lower it."""
+    expect_pipes("wait_flag", source, destination)
+    expect("wait_flag: the event id", event_id, Integral, "a whole number")
     emit(WaitFlag(where=user_line(), source=source, destination=destination, flag=event_id))
 
 
 def pipe_barrier(pipe: Pipe) -> None:
     """Hold *pipe* (ALL: the whole core) until its earlier work is visible."""
+    expect_pipes("pipe_barrier", pipe)
     emit(PipeBarrier(where=user_line(), target=pipe))
 
 
 def cross_core_set_flag(flag_id: int, pipe: Pipe, *, mode: int = 2) -> None:
     """Tell the cores of *mode* that the earlier work of *pipe* is visible (mode 2: cube core <-> its vector cores)."""
+    expect_pipes("cross_core_set_flag", pipe)
+    expect("cross_core_set_flag: the flag id", flag_id, Integral, "a whole number")
     emit(CrossCoreSetFlag(where=user_line(), flag=flag_id, mode=mode, on_pipe=pipe))
 
 
 def cross_core_wait_flag(flag_id: int, *, mode: int = 2) -> None:
     """Hold this core until the cores of *mode* have set the flag once more."""
+    expect("cross_core_wait_flag: the flag id", flag_id, Integral, "a whole number")
     emit(CrossCoreWaitFlag(where=user_line(), flag=flag_id, mode=mode))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from numbers import Integral
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
 from ascend_sim.config import Chip
 from ascend_sim.errors import ArgumentError, Diagnostic, KernelError, ProgramError
-from ascend_sim.isa.operands import GlobalTensor, round_up
-from ascend_sim.isa.source import user_line
+from ascend_sim.isa.operands import GlobalTensor, expect_shape, round_up
+from ascend_sim.isa.source import line_in, named, refusal
 from ascend_sim.isa.words import CoreKind, Space
+from ascend_sim.kernel.arguments import shown
 from ascend_sim.kernel.core import Core, capacity
 from ascend_sim.kernel.program import BufferUse, CoreId, Program, Stream, TensorDeclaration
 from ascend_sim.kernel.trace import Recordings, Tracer
@@ -43,15 +46,15 @@ class GlobalMemory:
         self.declarations: list[TensorDeclaration] = []
         self.size = 0
 
-    def input(self, name: str, shape: tuple[int, ...], dtype: DType) -> GlobalTensor:
+    def input(self, name: str, shape: tuple[int, ...] | int, dtype: DType) -> GlobalTensor:
         """Declare a tensor that the run fills with data."""
         return self._declare("input", name, shape, dtype)
 
-    def output(self, name: str, shape: tuple[int, ...], dtype: DType) -> GlobalTensor:
+    def output(self, name: str, shape: tuple[int, ...] | int, dtype: DType) -> GlobalTensor:
         """Declare a tensor that is compared with the reference."""
         return self._declare("output", name, shape, dtype)
 
-    def workspace(self, name: str, shape: tuple[int, ...], dtype: DType) -> GlobalTensor:
+    def workspace(self, name: str, shape: tuple[int, ...] | int, dtype: DType) -> GlobalTensor:
         """Declare scratch memory; it holds NaN (all bits set) at the start."""
         return self._declare("workspace", name, shape, dtype)
 
@@ -62,11 +65,11 @@ class GlobalMemory:
             known = ", ".join(self.__dict__.get("_windows", {})) or "none"
             raise AttributeError(f"no tensor '{name}' was declared (declared: {known})") from None
 
-    def _declare(self, role: str, name: str, shape: tuple[int, ...], dtype: DType) -> GlobalTensor:
-        where = user_line()
-        if name in self._windows or len(shape) not in (1, 2) or any(extent < 1 for extent in shape):
-            message = f"tensor '{name}' {list(shape)} must have a name of its own and one or two positive extents"
-            raise KernelError(Diagnostic(message, where.file, where.line))
+    def _declare(self, role: str, name: str, shape: tuple[int, ...] | int, dtype: DType) -> GlobalTensor:
+        shape = (shape,) if isinstance(shape, int) else shape
+        expect_shape(f"tensor '{name}'", shape, dtype)
+        if name in self._windows:
+            raise refusal(f"tensor '{name}' is declared twice; give each tensor a name of its own")
         declaration = TensorDeclaration(name, role, tuple(shape), dtype, self.size)
         self.declarations.append(declaration)
         self.size = round_up(self.size + declaration.bytes, self._alignment)
@@ -86,6 +89,11 @@ class Kernel:
     tensors: Callable[[GlobalMemory, Any], None]
     flops: Callable[[Any], int]
     auto_barrier: bool
+
+    @property
+    def line(self) -> int:
+        """The line of the file in which the kernel begins."""
+        return self.function.__code__.co_firstlineno
 
     @property
     def summary(self) -> str:
@@ -111,9 +119,40 @@ def kernel(
 
     def decorate(function: Callable[[Core, GlobalMemory, Any], None]) -> Kernel:
         file = function.__code__.co_filename
-        return Kernel(function, function.__name__, file, cores, parameters, tensors, flops, auto_barrier)
+        declared = Kernel(function, function.__name__, file, cores, parameters, tensors, flops, auto_barrier)
+        faults = [Diagnostic(message, file, declared.line) for message in _declaration_faults(declared)]
+        if faults:
+            raise ProgramError(faults)
+        return declared
 
     return decorate
+
+
+def _declaration_faults(declared: Kernel) -> Iterator[str]:
+    what = f"kernel '{declared.name}'"
+    if declared.cores not in get_args(Cores):
+        yield f"{what}: cores={declared.cores!r} is none of {', '.join(map(repr, get_args(Cores)))}; write one of these"
+    if not (isinstance(declared.parameters, type) and issubclass(declared.parameters, Parameters)):
+        yield (
+            f"{what}: parameters={shown(declared.parameters)} is not a class of parameters; write a "
+            f"'class NAME(asc.Parameters)' and hand over NAME"
+        )
+    calls: tuple[tuple[str, object, tuple[str, ...]], ...] = (
+        ("the kernel", declared.function, ("core", "gm", "parameters")),
+        ("tensors", declared.tensors, ("gm", "parameters")),
+        ("flops", declared.flops, ("parameters",)),
+    )
+    for role, function, arguments in calls:
+        call = f"{role} is called with ({', '.join(arguments)})"
+        if not callable(function):
+            yield f"{what}: {call}, but {shown(function)} is no function; write 'lambda {', '.join(arguments)}: ...'"
+            continue
+        try:
+            inspect.signature(function).bind(*arguments)
+        except ValueError:
+            continue  # a built-in function that does not say what it takes
+        except TypeError as error:
+            yield f"{what}: {call}, but its parameters do not fit: {error}; declare it with these"
 
 
 def block_count(definition: Kernel, chip: Chip, blocks: int | None) -> int:
@@ -122,7 +161,8 @@ def block_count(definition: Kernel, chip: Chip, blocks: int | None) -> int:
     most = groups * chip.cores.aiv_per_aic.value if definition.cores == "vector" else groups
     if blocks is not None and not 1 <= blocks <= most:
         raise ArgumentError(
-            f"launch.blocks = {blocks} is outside 1..{most}: {chip.name} has {most} blocks for a {definition.cores} kernel"
+            f"launch.blocks = {blocks} is outside 1..{most}: {chip.name} has {most} blocks for a {definition.cores} "
+            f"kernel"
         )
     return most if blocks is None else blocks
 
@@ -138,6 +178,7 @@ def build(definition: Kernel, parameters: Parameters, chip: Chip, blocks: int | 
     streams: list[Stream] = []
     uses: dict[tuple[CoreKind, Space], BufferUse] = {}
     _guarded(definition, lambda: definition.tensors(gm, parameters))
+    _expect_memory(definition, gm, chip)
     for index in range(count):
         for core_id in _cores_of(definition, chip, index):
             tracer = Tracer(core_id, chip, recordings, definition.auto_barrier)
@@ -157,8 +198,27 @@ def build(definition: Kernel, parameters: Parameters, chip: Chip, blocks: int | 
     recordings.raise_faults()
     return Program(
         definition.name, tuple(gm.declarations), tuple(streams), tuple(uses.values()),
-        definition.flops(parameters), gm.size,
+        _flops(definition, parameters), gm.size,
     )
+
+
+def _expect_memory(definition: Kernel, gm: GlobalMemory, chip: Chip) -> None:
+    """Raise a KernelError if the tensors do not fit into the chip's memory."""
+    limit = chip.dies.value * chip.hbm.bytes.value
+    if gm.size > limit:
+        parts = ", ".join(f"{one.name} {one.bytes}" for one in gm.declarations)
+        message = f"GM overflows: the tensors need {gm.size} B, {chip.name} has {limit} B ({parts}); shrink the problem"
+        raise KernelError(Diagnostic(message, definition.file, definition.line))
+
+
+def _flops(definition: Kernel, parameters: Parameters) -> int:
+    """The operation count; raise a ProgramError if it is none."""
+    count: list[int] = []
+    _guarded(definition, lambda: count.append(definition.flops(parameters)))
+    if not isinstance(count[0], Integral) or count[0] < 0:
+        message = f"kernel '{definition.name}': flops returned {shown(count[0])}; return a whole number of operations"
+        raise ProgramError(Diagnostic(message, definition.file, definition.line))
+    return count[0]
 
 
 def _cores_of(definition: Kernel, chip: Chip, index: int) -> list[CoreId]:
@@ -183,12 +243,7 @@ def _guarded(definition: Kernel, run: Callable[[], None], recordings: Recordings
                 recordings.add(diagnostic)
             recordings.raise_faults()
         raise
-    except Exception as error:
-        line = None
-        trace = error.__traceback__
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename == definition.file:
-                line = trace.tb_lineno
-            trace = trace.tb_next
-        message = f"kernel '{definition.name}' failed with {type(error).__name__}: {error}"
-        raise ProgramError(Diagnostic(message, definition.file, line)) from error
+    except (Exception, SystemExit) as error:
+        message = f"kernel '{definition.name}' failed with {named(error)}"
+        line = line_in(definition.file, error)
+        raise ProgramError(Diagnostic(message, definition.file, definition.line if line is None else line)) from error

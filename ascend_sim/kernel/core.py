@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
+from numbers import Integral
 from typing import ParamSpec, TypeVar
 
 import numpy as np
 
 from ascend_sim.config import Chip
-from ascend_sim.errors import Diagnostic, KernelError
+from ascend_sim.errors import InternalError, KernelError
 from ascend_sim.isa.operands import (
     DEFAULT_ORDER,
     Buffer,
     GlobalTensor,
     LocalTensor,
+    expect_shape,
     padded,
     round_up,
 )
-from ascend_sim.isa.source import user_line
-from ascend_sim.isa.words import CoreKind, Pipe, Space
+from ascend_sim.isa.source import refusal, user_line
+from ascend_sim.isa.words import PIPES_OF, CoreKind, Pipe, Space
+from ascend_sim.kernel.arguments import expect, expect_pipes, shown
 from ascend_sim.kernel.program import Call
 from ascend_sim.kernel.recipe import Recipes
 from ascend_sim.kernel.ring import Ring
@@ -90,9 +93,9 @@ class Core:
         fault that names every buffer of the space if the capacity does not suffice.
         """
         where = user_line()
-        if space is Space.GM:
-            message = f"buffer '{name}': tensors in GM are declared by the kernel's tensors function; use UB, L1 or L0"
-            raise KernelError(Diagnostic(message, where.file, where.line))
+        _expect_space(f"buffer '{name}'", space)
+        if not isinstance(size, Integral) or size < 1:
+            raise refusal(f"buffer '{name}': size {size} is not a positive whole number of bytes; use // to divide")
         used = self._buffers[space]
         offset = round_up(used[-1].offset + used[-1].size, ALIGNMENT[space]) if used else 0
         buffer = Buffer(name, space, offset, size, where, unit_flag)
@@ -120,10 +123,7 @@ class Core:
 
         Collect a fault if the pair of pipes runs out of event ids.
         """
-        where = user_line()
-        if buffers < 1 or not parts:
-            message = f"ring '{name}' has {len(parts)} parts and {buffers} buffers; it needs at least one of each"
-            raise KernelError(Diagnostic(message, where.file, where.line))
+        _expect_ring(name, parts, buffers, fill, drain)
         names = [name if len(parts) == 1 else f"{name}.{part[0].value.lower()}" for part in parts]
         slots = tuple(
             tuple(self._part(f"{label}[{i}]", part, unit_flag) for label, part in zip(names, parts, strict=True))
@@ -146,6 +146,8 @@ class Core:
         from call to call in their place only. It may use arguments, rings, buffers and constants of the kernel or
         of its object; a list or other mutable value there is refused, since its changes would go unseen.
         """
+
+        expect("core.stage: the kind of core", kind, CoreKind, "@core.stage(AIC) or @core.stage(AIV)")
 
         def decorate(body: Callable[Arguments, None]) -> Callable[Arguments, None]:
             @wraps(body)
@@ -173,8 +175,12 @@ class Core:
 
         args = tuple(bind(value) for value in args)
         kwargs = {name: bind(value) for name, value in kwargs.items()}
-        key = (self.kind, self._recipes.of(body), args, tuple(kwargs.items()), tuple(ring.position for ring in self._rings))
-        found = tracer.recordings.stages.get(key)
+        before = tuple(ring.position for ring in self._rings)
+        key = (self.kind, self._recipes.of(body), args, tuple(kwargs.items()), before)
+        try:
+            found = tracer.recordings.stages.get(key)
+        except TypeError:
+            raise _unhashable(body.__name__, [*args, *kwargs.values()]) from None
         if found is None:
             template = tracer.record_stage(body.__name__, lambda: body(*args, **kwargs))
             found = tracer.recordings.stages[key] = template, tuple(ring.position for ring in self._rings)
@@ -202,7 +208,9 @@ class Core:
     def _tensor(
         self, name: str, space: Space, shape: tuple[int, ...] | int, dtype: DType, unit_flag: bool
     ) -> LocalTensor:
+        _expect_space(f"tensor '{name}'", space)
         shape = (shape,) if isinstance(shape, int) else shape
+        expect_shape(f"tensor '{name}'", shape, dtype)
         laid_out = padded(shape, dtype, DEFAULT_ORDER[space], space) if len(shape) == 2 else shape
         size = int(np.prod(laid_out)) * dtype.bytes
         return self.buffer(name, space, size, unit_flag=unit_flag).tile(shape, dtype)
@@ -215,9 +223,55 @@ class Core:
         if len(taken) > limit:
             holders = ", ".join(f"{name} {taken.count(name)}" for name in dict.fromkeys(taken))
             self._tracer.recordings.fault(
-                f"ring '{ring}' needs {count} event ids {source.value}->{destination.value}, {max(limit - first, 0)} of "
-                f"{limit} are left (in use: {holders}); put operands that travel together into one ring, or use "
-                f"fewer buffers",
+                f"ring '{ring}' needs {count} event ids {source.value}->{destination.value}, "
+                f"{max(limit - first, 0)} of {limit} are left (in use: {holders}); put operands that travel "
+                f"together into one ring, or use fewer buffers",
                 user_line(),
             )
-        return tuple(range(first, first + count))
+        # Ids beyond the limit have been reported; what follows is recorded with ids that exist.
+        return tuple(number % limit for number in range(first, first + count))
+
+
+def _expect_space(what: str, space: object) -> None:
+    if space is Space.GM:
+        raise refusal(f"{what}: tensors in GM are declared by the kernel's tensors function; use UB, L1 or L0 here")
+    expect(f"{what}: the memory", space, Space, "Space.UB, for example,")
+
+
+def _expect_ring(name: str, parts: Sequence[object], buffers: object, fill: Pipe, drain: Pipe) -> None:
+    """Raise a KernelError unless a ring can be made of *parts* between the two pipes."""
+    what = f"ring '{name}'"
+    expect(f"{what}: the number of buffers", buffers, Integral, "a whole number")
+    if not parts or buffers < 1:  # type: ignore[operator]  # a number by now
+        raise refusal(f"{what} has {len(parts)} parts and {buffers} buffers; it needs at least one of each")
+    spaces: list[Space] = []
+    for part in parts:
+        if not isinstance(part, tuple) or len(part) not in (2, 3):
+            raise refusal(f"{what}: part {shown(part)} is no buffer; write (space, bytes) or (space, shape, dtype)")
+        _expect_space(what, part[0])
+        spaces.append(part[0])
+    expect_pipes(what, fill, drain)
+    kinds = {space.core for space in spaces}
+    if len(kinds) > 1:
+        named = ", ".join(space.value for space in spaces)
+        raise refusal(f"{what} has parts in {named}, on different kinds of cores; make a ring for each kind")
+    allowed = [pipe for kind in kinds if kind for pipe in PIPES_OF[kind]]
+    if fill is drain or fill not in allowed or drain not in allowed:
+        known = ", ".join(pipe.value for pipe in allowed)
+        raise refusal(
+            f"{what} goes from {fill.value} to {drain.value}; buffers in {spaces[0].value} go from one pipe to another "
+            f"one of {known}"
+        )
+
+
+def _unhashable(stage: str, values: Iterable[object]) -> KernelError:
+    """The error for a stage called with *values* of which one can change."""
+    for value in values:
+        try:
+            hash(value)
+        except TypeError as error:
+            return refusal(
+                f"stage '{stage}' is called with {shown(value)} ({error}): a stage is recorded once for each set of "
+                f"arguments, which must not change; pass a tuple or numbers"
+            )
+    raise InternalError(f"the arguments of stage '{stage}' cannot be hashed together")

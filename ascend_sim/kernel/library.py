@@ -75,7 +75,7 @@ def by_rows(combine: Callable[..., None], x: LocalTensor, column: LocalTensor, s
 
 
 def spread(x: LocalTensor, column: LocalTensor, scratch: LocalTensor) -> None:
-    """x (rows, 8 x 2^i) = the element of *column* (rows,) that belongs to each row, in every column (4-byte formats)."""
+    """x (rows, 8 x 2^i) = the element of *column* (rows,) of each row, in every column (4-byte formats)."""
     blocks = scratch[: x.rows, :]
     vector.brcb(blocks, column)
     width = blocks.columns

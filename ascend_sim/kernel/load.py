@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ascend_sim.errors import Diagnostic, ProgramError
+from ascend_sim.isa.source import line_in, named
 from ascend_sim.kernel.build import Kernel
 
 Reference = Callable[[Mapping[str, NDArray[np.float64]], Any], Mapping[str, NDArray[np.float64]]]
@@ -41,9 +42,9 @@ def load_program(path: Path) -> LoadedProgram:
     kernels = [value for value in vars(module).values() if isinstance(value, Kernel) and value.file == str(path)]
     if len(kernels) != 1:
         found = ", ".join(kernel.name for kernel in kernels) or "none"
-        raise ProgramError(
-            Diagnostic(f"a program file holds exactly one function decorated with @asc.kernel(...); found: {found}", str(path))
-        )
+        way_out = "move the others to files of their own" if kernels else "write 'def name(core, gm, p)' below it"
+        message = f"a program file holds exactly one function decorated with @asc.kernel(...); found: {found}"
+        raise ProgramError(Diagnostic(f"{message}; {way_out}", str(path), kernels[1].line if kernels else None))
     beside = path.with_name(f"{path.stem}_reference.py")
     reference = None
     if beside.exists():
@@ -61,7 +62,10 @@ def _import(path: Path) -> ModuleType:
     except OSError as error:
         raise ProgramError(Diagnostic(f"cannot be read: {error.strerror}", str(path))) from None
     except SyntaxError as error:
-        raise ProgramError(Diagnostic(f"syntax error: {error.msg}", str(path), error.lineno, error.offset)) from None
+        # Python counts lines and columns from 1, and says 0 or -1 where it knows none.
+        line = error.lineno or None
+        column = error.offset if line and error.offset and error.offset > 0 else None
+        raise ProgramError(Diagnostic(f"syntax error: {error.msg}", str(path), line, column)) from None
     except ValueError as error:
         raise ProgramError(Diagnostic(f"is not Python source: {error}", str(path))) from None
     spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
@@ -71,13 +75,11 @@ def _import(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         exec(code, module.__dict__)
-    except Exception as error:
-        line = None
-        trace = error.__traceback__
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename == str(path):
-                line = trace.tb_lineno
-            trace = trace.tb_next
-        message = f"cannot be imported: {type(error).__name__}: {error}".splitlines()[0]
-        raise ProgramError(Diagnostic(message, str(path), line)) from error
+    except ProgramError:
+        raise
+    except (Exception, SystemExit) as error:
+        missing = "; a program can import what is installed, but no file beside it"
+        ending = missing if isinstance(error, ModuleNotFoundError) else ""
+        message = f"cannot be imported: {named(error)}{ending}"
+        raise ProgramError(Diagnostic(message, str(path), line_in(str(path), error))) from error
     return module

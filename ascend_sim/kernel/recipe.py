@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from enum import Enum
-from types import FunctionType, MethodType
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 from pydantic import BaseModel
 
 from ascend_sim.errors import Diagnostic, KernelError
 from ascend_sim.isa.operands import Buffer, GlobalTensor, LocalTensor
+from ascend_sim.isa.source import refusal
 from ascend_sim.kernel.ring import Ring
 from ascend_sim.numerics import DType
 
@@ -38,7 +39,7 @@ class Recipes:
         if not isinstance(function, FunctionType):
             return function
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-        parts = tuple([self._of_value(name, cell.cell_contents, function) for name, cell in cells])
+        parts = tuple([self._of_value(name, _content(name, cell, function), function) for name, cell in cells])
         defaults = tuple([self._of_value("a default", value, function) for value in function.__defaults__ or ()])
         return function.__code__, parts, defaults
 
@@ -67,12 +68,21 @@ class Recipes:
             return recipe
         raise KernelError(
             Diagnostic(
-                f"stage '{function.__name__}' uses '{name}', a {type(value).__name__} of the kernel: a stage is recorded "
-                f"once and would not see it change; pass it as an argument, or make it a tuple or a number",
+                f"stage '{function.__name__}' uses '{name}', a {type(value).__name__} of the kernel: a stage is "
+                f"recorded once and would not see it change; pass it as an argument, or make it a tuple or a number",
                 function.__code__.co_filename,
                 function.__code__.co_firstlineno,
             )
         )
+
+
+def _content(name: str, cell: CellType, function: FunctionType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        raise refusal(
+            f"stage '{function.__name__}' uses '{name}', which has no value yet; assign it before the stage is called"
+        ) from None
 
 
 class _Once:

@@ -20,7 +20,8 @@ class Ring:
     """Buffers that a *fill* pipe writes and a *drain* pipe reads in turn.
 
     Each slot is one tensor or raw buffer, or a tuple of several that travel together (a left and a right
-    operand). `fill` and `take` place the flags: a slot is filled after the drain pipe has given it back, and taken after it was filled.
+    operand). `fill` and `take` place the flags: a slot is filled after the drain pipe has given it back, and taken
+    after it was filled.
 
         with ring.fill() as tile:      # on the fill pipe
             data_copy(tile, source)
@@ -73,7 +74,8 @@ class Ring:
         index = allocated % self.depth
         self._step(0)
         if self._freed_ids:
-            emit(WaitFlag(where=user_line(), source=self.drain_pipe, destination=self.fill_pipe, flag=self._freed_ids[index]))
+            flag = self._freed_ids[index]
+            emit(WaitFlag(where=user_line(), source=self.drain_pipe, destination=self.fill_pipe, flag=flag))
         return self._slot(index)
 
     def enque(self, turn: int | None = None) -> None:
@@ -94,7 +96,8 @@ class Ring:
         index = dequeued % self.depth
         self._step(2)
         if self._filled_ids:
-            emit(WaitFlag(where=user_line(), source=self.fill_pipe, destination=self.drain_pipe, flag=self._filled_ids[index]))
+            flag = self._filled_ids[index]
+            emit(WaitFlag(where=user_line(), source=self.fill_pipe, destination=self.drain_pipe, flag=flag))
         return self._slot(index)
 
     def free(self, turn: int | None = None) -> None:

@@ -17,7 +17,7 @@ from ascend_sim.config import Chip
 from ascend_sim.errors import Diagnostic, KernelError
 from ascend_sim.isa.instruction import Instruction
 from ascend_sim.isa.operands import GlobalTensor, LocalTensor
-from ascend_sim.isa.source import SourceLine, user_line
+from ascend_sim.isa.source import SourceLine, refusal
 from ascend_sim.isa.sync import PipeBarrier
 from ascend_sim.isa.words import Pipe
 from ascend_sim.kernel.program import Call, CoreId, Template
@@ -97,12 +97,14 @@ class Tracer:
     def emit(self, instruction: Instruction) -> None:
         """Check and record *instruction*; faults are collected."""
         if self.core.kind not in instruction.cores:
-            kinds = " or ".join(sorted(kind.value for kind in instruction.cores)) or "no"
-            self.recordings.fault(
-                f"{instruction.mnemonic} ({instruction.operands()}) belongs to {kinds} cores, this is an "
-                f"{self.core.kind.value} core; write it in a stage of the right kind",
-                instruction.where,
+            kinds = " or ".join(sorted(kind.value for kind in instruction.cores))
+            fault = (
+                f"belongs to {kinds} cores, this is an {self.core.kind.value} core; write it in a stage of the right "
+                f"kind"
+                if kinds
+                else "joins pipes that no core has together; use cross_core_set_flag from one core to another"
             )
+            self.recordings.fault(f"{instruction.mnemonic} ({instruction.operands()}) {fault}", instruction.where)
             return
         faults = list(instruction.check(self.chip))
         for message in faults:
@@ -176,10 +178,7 @@ def current() -> Tracer:
     """The active tracer; raise a KernelError outside of a kernel."""
     tracer = _current.get(None)
     if tracer is None:
-        where = user_line()
-        raise KernelError(
-            Diagnostic("instructions can be issued only while a kernel is traced; call this from a kernel", where.file, where.line)
-        )
+        raise refusal("instructions can be issued only while a kernel is traced; call this from a kernel")
     return tracer
 
 

@@ -115,6 +115,8 @@ class _Walk:
         chip = timelines.chip
         self._timelines = timelines
         self._issue = chip.scalar.issue_cycles.value
+        self._set_flag = chip.sync.set_flag_cycles.value
+        self._cross_latency = chip.sync.cross_core_latency_cycles.value
         self._depth = chip.scalar.queue_depth.value
         self._cycles = dict.fromkeys((*METRIC_NAMES, CROSS_CORE, LAUNCH), 0)
         self._cores: dict[int, _Core] = {}
@@ -140,8 +142,13 @@ class _Walk:
         return core
 
     def _spend(self, pipe: int, since: int) -> None:
-        """Put the cycles from *since* on down to the account of *pipe*."""
-        self._cycles[self._core.names[pipe]] += self._time - since
+        """Put the cycles from *since* on down to the account of *pipe* of this core."""
+        self._account(self._core.names[pipe], since)
+
+    def _account(self, name: str, since: int) -> None:
+        if since > self._time:
+            raise InternalError(f"critical path: {name} lasts until cycle {since}, but {self._time} is explained")
+        self._cycles[name] += self._time - since
         self._time = since
 
     def _follow(self, index: int) -> int:
@@ -154,10 +161,12 @@ class _Walk:
         """Explain why instruction *index* was not over before; return the one to explain next, -1 at the launch."""
         core = self._core
         kind, pipe = core.kinds[index], core.pipes[index]
-        if kind in (WAIT, CROSS_WAIT) and index in core.links:
+        # A scalar instruction whose issue took as long as all that it waited for was held up by nothing.
+        held_up = pipe != _SCALAR or core.ends[index] > core.starts[index] + self._issue
+        if kind in (WAIT, CROSS_WAIT) and index in core.links and held_up:
             return self._flag(index, kind, pipe)
         if pipe == _SCALAR:
-            if kind == BARRIER and self._time > core.starts[index] + self._issue:
+            if kind == BARRIER and held_up:
                 return self._known(core.settled_at(index, self._time), index)
             self._spend(pipe, core.starts[index])
             return self._dispatch(index)
@@ -181,15 +190,13 @@ class _Walk:
 
     def _flag(self, index: int, kind: int, pipe: int) -> int:
         """A wait that was held up: what it cost itself, then (between cores) the time that the signal travelled."""
-        if kind == CROSS_WAIT:
-            self._spend(pipe, self._core.ends[index] - self._issue)
-            setter = self._follow(index)
-            raised = self._core.ends[setter]
-            self._cycles[CROSS_CORE] += self._time - raised
-            self._time = raised
-            return setter
+        waiting = self._core.names[pipe]
         setter = self._follow(index)
-        self._spend(pipe, self._core.ends[setter])
+        raised = self._core.starts[setter] + self._set_flag
+        if kind == CROSS_WAIT:
+            self._account(waiting, raised + self._cross_latency)
+            waiting = CROSS_CORE
+        self._account(waiting, raised)
         return setter
 
     def _dispatch(self, index: int) -> int:

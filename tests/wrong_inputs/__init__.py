@@ -1,0 +1,1 @@
+"""A catalogue of wrong inputs, and of what the command line says to each."""
