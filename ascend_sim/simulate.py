@@ -176,7 +176,7 @@ def _real(values: object) -> NDArray[np.float64] | None:
 def _fault(accuracy: Accuracy | None, loaded: LoadedProgram) -> NumericsError | None:
     if accuracy is None or not accuracy.wrong:
         return None
-    remedy = "look for a missing flag or an uninitialised buffer; see docs/how-to/debug"
+    remedy = "look for a missing flag or an uninitialised buffer; see docs/how-to/debug-a-kernel.md"
     diagnostics = []
     for output in accuracy.wrong:
         if output.non_finite:

@@ -12,6 +12,7 @@ from ascend_sim.kernel.load import load_program
 
 
 def schedule(run: str, overrides: list[str]) -> Schedule:
+    """The times of a bundled run with *overrides*."""
     config = load_run(run, overrides)
     program = load_program(config.program_file())
     parameters = config.parameters(program.kernel.parameters)

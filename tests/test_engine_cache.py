@@ -249,7 +249,8 @@ def replay(cache: L2Cache, sequence: Sequence[Use], copies: int = 1, weight: int
         now += use.later
         written_back = cache.evict(now) if now != evicted_at else 0
         evicted_at = now
-        missed = [cache.access(use.access, use.base + SPAN * copy, use.traffic, weight, now).missed for copy in range(copies)]
+        bases = [use.base + SPAN * copy for copy in range(copies)]
+        missed = [cache.access(use.access, base, use.traffic, weight, now).missed for base in bases]
         results.append((sum(missed) * weight, written_back))
     return results
 

@@ -38,7 +38,7 @@ def test_a_missing_flag_is_a_fault_with_a_result(tmp_path: Path) -> None:
     assert finding.file == str(tmp_path / "kernel.py")
     assert finding.message == (
         "wrong numbers: output 'y' holds 256 values that are NaN or infinite; look for a missing flag or an "
-        "uninitialised buffer; see docs/how-to/debug"
+        "uninitialised buffer; see docs/how-to/debug-a-kernel.md"
     )
     assert found.result.numerics is not None
     assert found.result.numerics["relative_error"] is None

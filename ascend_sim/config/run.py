@@ -34,7 +34,7 @@ class DataConfig(Strict):
     """The contents of the input tensors. Without *enabled* the run is timed only and computes no numbers.
 
     Values are drawn with *seed* from a *distribution* and multiplied by *scale*; "rising" grows along the
-    last axis.
+    first axis.
     """
 
     enabled: bool = False

@@ -129,7 +129,9 @@ class L2Cache:
         self._open_fills[self._fills] = pages
         for page in pages:
             self._filling[page] = self._filling.get(page, 0) + 1
-        fills = np.where(stamps == 0, self._fills, self._view(self._fill, first, pattern)) if absent < stamps.size else self._fills
+        fills: Any = self._fills
+        if absent < stamps.size:
+            fills = np.where(stamps == 0, self._fills, self._view(self._fill, first, pattern))
         self._store(self._fill, first, pattern, fills)
 
     def _waits_for(self, first: int, pattern: Sectors) -> tuple[int, ...]:

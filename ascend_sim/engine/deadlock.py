@@ -25,12 +25,26 @@ def deadlock_report(machine: Machine) -> DeadlockError:
             found.setdefault(key, []).append(core)
             places[key] = Diagnostic(message, where.file, where.line)
     diagnostics = []
-    for found_key, cores in found.items():
+    # A flag that nobody raises any more is a cause; the other waits may be its consequences.
+    for found_key, cores in sorted(found.items(), key=lambda item: _NO_SETTER not in places[item[0]].message):
         count = sum(len(machine.members[core.number]) for core in cores)
         more = f" and {count - 1} more" if count > 1 else ""
         place = places[found_key]
         diagnostics.append(Diagnostic(f"deadlock on {cores[0].core}{more}: {place.message}", place.file, place.line))
     return DeadlockError(diagnostics)
+
+
+_NO_SETTER = "and no such set_flag is left in the program"
+
+
+def _role(peer: CoreModel, core: CoreModel, mode: int) -> str:
+    """What to call *peer*: within a group by its role, so that equal groups read alike and are one finding."""
+    if mode == 0:
+        return str(peer.core)
+    if peer.core.kind is CoreKind.AIC:
+        return "its cube core"
+    sub = f"vector core {peer.core.sub}"
+    return f"its {sub}" if core.core.kind is CoreKind.AIC else f"{sub} of its group"
 
 
 def _blocked(core: CoreModel) -> list[tuple[str, int, Operation]]:
@@ -58,7 +72,7 @@ def _wanted(machine: Machine, core: CoreModel, operation: Operation, index: int)
         setter = core.next_operation(SET, a)
         if setter is None:
             return (
-                f"{name}, and no such set_flag is left in the program: add one on {source.value}, or remove this wait"
+                f"{name}, {_NO_SETTER}: add one on {source.value}, or remove this wait"
             )
         line = machine.instruction(core.number, setter).where
         blocked = (
@@ -71,7 +85,7 @@ def _wanted(machine: Machine, core: CoreModel, operation: Operation, index: int)
     if kind == CROSS_WAIT:
         peers = machine.peers(core, b)
         missing = [
-            str(peer.core)
+            _role(peer, core, b)
             for peer, channel in zip(peers, machine.channels(core, a, b), strict=True)
             if not channel.ready
         ]

@@ -21,6 +21,7 @@ from ascend_sim.errors import Diagnostic, FlagError
 from ascend_sim.isa.instruction import Instruction
 from ascend_sim.isa.source import SourceLine
 from ascend_sim.isa.words import CoreKind
+from ascend_sim.kernel.collector import collector_paused
 from ascend_sim.kernel.program import CoreId, Program, Stream
 
 
@@ -73,7 +74,7 @@ class Machine:
         self.die_weights = {one.streams[0].core.die: one.die_weight for one in classes}
         self._memories = {die: DieMemory(self.env, chip, program.gm_bytes) for die in self.die_weights}
         self._ready: deque[CoreModel] = deque()
-        self._faults: dict[tuple[SourceLine, str], Diagnostic] = {}
+        self._faults: dict[tuple[SourceLine, object], Diagnostic] = {}
         lowered = lower(program, chip)
         skew = chip.launch.skew_cycles.value
         self.cores: list[CoreModel] = []
@@ -157,6 +158,7 @@ class Machine:
         self._fault(
             core,
             index,
+            number,
             f"set_flag {source.value}->{destination.value}, id {flag}, is set again before the wait_flag for the "
             f"earlier set has passed: the flag is one bit, so one set is lost; wait for it first, or use another id",
         )
@@ -179,6 +181,7 @@ class Machine:
             self._fault(
                 core,
                 place,
+                channel.flag,
                 f"cross-core flag {channel.flag} had been set {outstanding} times ahead of this wait; its counter "
                 f"holds {limit}: wait more often, or answer with a flag in the other direction",
             )
@@ -187,6 +190,7 @@ class Machine:
         self._fault(
             self.cores[sender],
             index,
+            channel.flag,
             f"cross-core flag {channel.flag} has been set {outstanding} times that {core.core} never waits for; "
             f"its counter holds {limit}: wait once for each set",
         )
@@ -199,10 +203,11 @@ class Machine:
             index -= len(call.template.instructions)
         raise IndexError(index)
 
-    def _fault(self, core: CoreModel, index: int, message: str) -> None:
+    def _fault(self, core: CoreModel, index: int, flag: object, message: str) -> None:
+        """Keep the first fault of each line and flag."""
         where = self.instruction(core.number, index).where
         finding = Diagnostic(f"{message} (first on {core.core})", where.file, where.line)
-        self._faults.setdefault((where, message), finding)
+        self._faults.setdefault((where, flag), finding)
 
     def _schedule(self) -> Schedule:
         cores = []
@@ -259,8 +264,8 @@ class Machine:
             for channel in [channel for channels in core.channels.values() for channel in channels if channel.ready]:
                 _, sender, index = channel.arrivals[-1]
                 messages[
-                    f"{self.instruction(sender, index).where}: cross-core flag {channel.flag} is set more often than it "
-                    f"is waited for; the next kernel would find it set"
+                    f"{self.instruction(sender, index).where}: cross-core flag {channel.flag} is set more often than "
+                    f"it is waited for; the next kernel would find it set"
                 ] = None
         return list(messages)
 
@@ -269,6 +274,7 @@ def _key(core: CoreId) -> tuple[int, int, str, int]:
     return core.die, core.group, core.kind.value, core.sub
 
 
+@collector_paused()
 def simulate_timing(
     program: Program, chip: Chip, *, symmetry: bool = True, observers: Sequence[Observer] = ()
 ) -> Schedule:

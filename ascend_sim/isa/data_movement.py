@@ -19,7 +19,7 @@ from ascend_sim.isa.instruction import (
     expect_same_shape,
     expect_space,
 )
-from ascend_sim.isa.operands import GlobalTensor, LocalTensor, fractal_shape
+from ascend_sim.isa.operands import GlobalTensor, LocalTensor, fractal_shape, padded
 from ascend_sim.isa.timing import GmAccess, Move, Run, Traffic
 from ascend_sim.isa.words import CoreKind, MemoryOrder, Pipe, Space
 from ascend_sim.numerics import DType, fp32, int32
@@ -211,9 +211,10 @@ class LoadData(Instruction):
             )
 
     def timing(self, chip: Chip) -> Run:
-        left = self.destination.space is Space.L0A
-        path = chip.paths.l1_to_l0a if left else chip.paths.l1_to_l0b
-        occupancy = path.head_cycles.value + math.ceil(self.destination.tile_bytes / path.bytes_per_cycle.value)
+        target = self.destination
+        path = chip.paths.l1_to_l0a if target.space is Space.L0A else chip.paths.l1_to_l0b
+        fractals = math.prod(padded(target.shape, target.dtype, target.order, target.space)) * target.dtype.bytes
+        occupancy = path.head_cycles.value + math.ceil(fractals / path.bytes_per_cycle.value)
         occupancy = max(occupancy, path.min_cycles.value)
         return Run(occupancy, occupancy + path.latency_cycles.value, occupancy)
 

@@ -16,6 +16,7 @@ from ascend_sim.isa.operands import GlobalTensor, expect_shape, round_up
 from ascend_sim.isa.source import line_in, named, refusal
 from ascend_sim.isa.words import CoreKind, Space
 from ascend_sim.kernel.arguments import shown
+from ascend_sim.kernel.collector import collector_paused
 from ascend_sim.kernel.core import Core, capacity
 from ascend_sim.kernel.program import BufferUse, CoreId, Program, Stream, TensorDeclaration
 from ascend_sim.kernel.trace import Recordings, Tracer
@@ -167,6 +168,7 @@ def block_count(definition: Kernel, chip: Chip, blocks: int | None) -> int:
     return most if blocks is None else blocks
 
 
+@collector_paused()
 def build(definition: Kernel, parameters: Parameters, chip: Chip, blocks: int | None = None) -> Program:
     """Trace the kernel for every core.
 

@@ -124,7 +124,10 @@ class Core:
         Collect a fault if the pair of pipes runs out of event ids.
         """
         _expect_ring(name, parts, buffers, fill, drain)
-        names = [name if len(parts) == 1 else f"{name}.{part[0].value.lower()}" for part in parts]
+        names = [name]
+        if len(parts) > 1:
+            spaces = [part[0].value.lower() for part in parts]
+            names = [f"{name}.{one}" if spaces.count(one) == 1 else f"{name}.{i}" for i, one in enumerate(spaces)]
         slots = tuple(
             tuple(self._part(f"{label}[{i}]", part, unit_flag) for label, part in zip(names, parts, strict=True))
             for i in range(buffers)

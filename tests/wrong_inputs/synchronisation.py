@@ -218,9 +218,9 @@ asc.data_copy(gm.z, t)
             asc.cross_core_set_flag(1, Pipe.MTE3)
         """,
         "here: deadlock on die0.core0.cubecore0: PIPE_S waits for cross_core_set_flag 1, mode 2, from "
-        "die0.core0.veccore0, die0.core0.veccore1: set it on the vector core once for each wait",
+        "its vector core 0, its vector core 1: set it on the vector core once for each wait",
         "there: deadlock on die0.core0.veccore0 and 1 more: PIPE_S waits for cross_core_set_flag 0, mode 2, "
-        "from die0.core0.cubecore0: set it on the cube core once for each wait",
+        "from its cube core: set it on the cube core once for each wait",
         cores="mix",
     ),
     kernel(
