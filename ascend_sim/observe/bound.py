@@ -44,10 +44,15 @@ def _memory_limit(name: str, statistics: Sequence[CoreStatistics], schedule: Sch
     kind, pipe, path = _GM_PIPES[name]
     reads = pipe is Pipe.MTE2
     cores = [one for one in statistics if one.kind is kind and one.worked]
-    moved = sum(one.moved.get(path, 0) * len(one.members) for one in cores)
-    heads = sum(one.heads.get(pipe, 0) * len(one.members) for one in cores)
-    members = sum(len(one.members) for one in cores)
     memory = schedule.memory
+    moved = sum(one.moved.get(path, 0) * len(one.members) for one in cores)
+    heads: float = sum(one.heads.get(pipe, 0) * len(one.members) for one in cores)
+    if reads and memory.l2_read_bytes:
+        # Moves that miss wait longer; which ones did is not in the schedule, so the share of bytes stands for them.
+        missing = min(memory.hbm_read_bytes / memory.l2_read_bytes, 1.0)
+        head = path_of(chip, path).head_cycles.value
+        heads += heads / head * missing * chip.l2.miss_extra_cycles.value if head else 0
+    members = sum(len(one.members) for one in cores)
     l2_bytes, l2_rate = (
         (memory.l2_read_bytes, chip.l2.read_bytes_per_cycle.value)
         if reads
