@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -73,9 +73,7 @@ def run(
     traced = trace or trace_all or trace_window is not None
     if traced and out is None:
         raise ArgumentError("--trace writes trace.json and needs a folder for it: add --out DIR")
-    if config.endswith(".py"):
-        way_out = "write a run file with 'program: ...' and 'chip: ...', and run that"
-        raise ArgumentError(Diagnostic(f"is a program; {way_out} (`{NAME} init DIR` makes an example)", config))
+    _refuse_program(config)
     configured = load_run(config, overrides)
     if out is not None:
         make_folder(out)
@@ -89,6 +87,30 @@ def run(
         if written:
             typer.echo(f"written: {', '.join(map(str, written))}")
     outcome.check()
+
+
+@app.command("sensitivity")
+def sensitivity_(
+    config: Annotated[str, typer.Argument(help="A bundled run (see `list configs`) or the path of a run file.")],
+    overrides: Overrides = [],  # noqa: B006  # typer copies defaults
+    step: Annotated[float, typer.Option("--step", metavar="PERCENT", help="By how much each figure is varied.")] = 10.0,
+    jobs: Annotated[int | None, typer.Option("--jobs", help="Processes; as many as cores by default.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print a list of all figures instead of the table.")] = False,
+) -> None:
+    """Print by how much each figure of the chip moves the time of a run."""
+    from ascend_sim.report.sensitivity import table, to_json
+    from ascend_sim.sensitivity import sensitivity
+
+    _refuse_program(config)
+    with _counter("varying") as advance:
+        jobs = (os.cpu_count() or 1) if jobs is None else jobs
+        found = sensitivity(config, overrides, step=step / 100, jobs=jobs, advance=advance)
+    if json:
+        typer.echo(to_json(found.rows), nl=False)
+        return
+    title = f"{found.program} on {found.chip}: {found.time_us:.5g} us, elasticity = d ln(time) / d ln(figure)"
+    for line in table(title, found.rows):
+        typer.echo(line)
 
 
 @app.command("list")
@@ -132,6 +154,42 @@ def show(
 
 
 @app.command()
+def validate(
+    suites: Annotated[
+        list[str], typer.Option("--suite", metavar="NAME", help="movement, vector, kernels or quick; all by default.")
+    ] = [],  # noqa: B006  # typer copies defaults
+    data: Annotated[Path | None, typer.Option("--data", help="A CSV file of measurements instead.")] = None,
+    chip: Annotated[str | None, typer.Option("--chip", help="The chip for all rows, instead of their own.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for validation.json and validation.png.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print validation.json instead of the tables.")] = False,
+    rows: Annotated[bool, typer.Option("--rows", help="Print every row, also of moves and vector operations.")] = False,
+) -> None:
+    """Simulate what others measured on silicon, and print how far off the simulator is."""
+    from ascend_sim.report.files import make_folder, write_text
+    from ascend_sim.validation.data import bundled_tables, read_table
+    from ascend_sim.validation.figure import write_figure
+    from ascend_sim.validation.report import lines, validation_json
+    from ascend_sim.validation.run import chosen, compare
+
+    tables = bundled_tables() if data is None else [data]
+    selected = chosen([row for table in tables for row in read_table(table)], suites)
+    if out is not None:
+        make_folder(out)
+    with _counter("validating") as advance:
+        comparisons = compare(selected, chip, advance)
+    if json:
+        typer.echo(validation_json(comparisons), nl=False)
+    else:
+        for line in lines(comparisons, every_row=rows):
+            typer.echo(line)
+    if out is not None:
+        write_text(out / "validation.json", validation_json(comparisons))
+        write_figure(out / "validation.png", comparisons)
+        if not json:
+            typer.echo(f"written: {out / 'validation.json'}, {out / 'validation.png'}")
+
+
+@app.command()
 def init(folder: Annotated[Path, typer.Argument(help="Where to write the example.", metavar="DIR")]) -> None:
     """Write an example to start from: a program, its reference and a run file."""
     from ascend_sim.examples import write_example
@@ -139,6 +197,13 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write the example
     for path in write_example(folder):
         typer.echo(f"written: {_short(path)}")
     typer.echo(f"run it with: {NAME} run {_short(path)}")
+
+
+def _refuse_program(config: str) -> None:
+    """Say what to write instead when a run is asked for and *config* names a program."""
+    if config.endswith(".py"):
+        way_out = "write a run file with 'program: ...' and 'chip: ...', and run that"
+        raise ArgumentError(Diagnostic(f"is a program; {way_out} (`{NAME} init DIR` makes an example)", config))
 
 
 def _write(outcome: Outcome, folder: Path, traced: tuple[bool, Window] | None) -> list[Path]:
@@ -239,6 +304,21 @@ def _progress() -> Iterator[Sequence[Observer]]:
         yield (bar,)
     finally:
         bar.close()
+
+
+@contextmanager
+def _counter(what: str) -> Iterator[Callable[[int], None]]:
+    """A function to call after each of so many steps: it draws a bar on stderr if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda total: bar.update(task, total=total, advance=1)
 
 
 def _internal(error: Exception, debug: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ascend_sim.config import Chip, RunConfig
+from ascend_sim.config import RunConfig
 from ascend_sim.engine.functional import execute, generated_inputs
 from ascend_sim.engine.machine import Schedule, simulate_timing
 from ascend_sim.engine.observer import Observer
 from ascend_sim.errors import ArgumentError, Diagnostic, NumericsError, ProgramError
 from ascend_sim.isa.source import line_in, named
-from ascend_sim.kernel import Parameters, Program, build
+from ascend_sim.kernel import Parameters, Program, Template, build
 from ascend_sim.kernel.load import LoadedProgram, load_program
 from ascend_sim.observe.accuracy import Accuracy, compare
 from ascend_sim.observe.bound import bound_by
@@ -85,7 +86,7 @@ def simulate(run: RunConfig, *, data: bool | None = None, observers: Sequence[Ob
         "data": {**run.data.model_dump(mode="json"), "enabled": with_data},
         "parameters": parameters.model_dump(mode="json"),
     }
-    peak = run.chip.peak_flops(_matrix_format(parameters, run.chip))
+    peak = run.chip.peak_flops(_matrix_format(program))
     timelines = Timelines(schedule, run.chip)
     statistics = tuple(core_statistics(timelines))
     measured = _measured(timelines, statistics, peak)
@@ -181,19 +182,34 @@ def _fault(accuracy: Accuracy | None, loaded: LoadedProgram) -> NumericsError | 
     for output in accuracy.wrong:
         if output.non_finite:
             found = f"output '{output.name}' holds {output.non_finite:,} values that are NaN or infinite"
-        else:
+        elif output.relative > output.tolerance:
             found = (
                 f"output '{output.name}' differs from {accuracy.reference} by a relative error of "
                 f"{output.relative:.3g}; the tolerance is {output.tolerance:g}"
+            )
+        else:
+            found = (
+                f"output '{output.name}' is right as a whole, but its element {list(output.worst)} differs from "
+                f"{accuracy.reference} by {output.worst_relative:.3g} of its magnitude"
             )
         diagnostics.append(Diagnostic(f"wrong numbers: {found}; {remedy}", str(loaded.path)))
     return NumericsError(diagnostics)
 
 
-def _matrix_format(parameters: Parameters, chip: Chip) -> str:
-    """The format whose peak counts: problem.dtype where the program has one, else bf16 (fp16 has the same peak)."""
-    dtype = getattr(getattr(parameters, "problem", None), "dtype", "bf16")
-    return dtype if dtype in chip.cube.cycles_per_fractal else "bf16"
+def _matrix_format(program: Program) -> str:
+    """The format whose peak counts: that of most matrix operations; without any, bf16 (fp16 has the same peak)."""
+    operations: Counter[str] = Counter()
+    per_template: dict[Template, Counter[str]] = {}
+    for stream in program.streams:
+        for call in stream.calls:
+            known = per_template.get(call.template)
+            if known is None:
+                known = per_template[call.template] = Counter()
+                for instruction in call.template.instructions:
+                    known[instruction.matrix_format] += instruction.flops()
+            operations.update(known)
+    operations.pop("", None)
+    return max(operations, key=lambda name: operations[name], default="bf16")
 
 
 def _memory(schedule: Schedule) -> dict[str, int | float]:

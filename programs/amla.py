@@ -3,7 +3,8 @@
 A task is a block of query rows against a block of keys, in four stages:
 
     [C1]  S = Q K^T                              cube cores
-    [V1]  P = exp(S - max), row statistics       vector cores
+    [V1]  P = exp(S - max), row statistics;      vector cores
+          O rescaled by integer addition
     [C2]  O += P V, added up in global memory    cube cores
     [V2]  output = O / sum, after the last keys  vector cores
 
@@ -101,6 +102,21 @@ class Parameters(asc.Parameters):
     problem: Problem
     schedule: Schedule = Schedule()
     tiling: Tiling = Tiling()
+
+    @model_validator(mode="after")
+    def _tiles_fit(self) -> Parameters:
+        t, row_tiles = self.tiling, math.ceil(self.tiling.task_rows / self.tiling.l1_rows)
+        for name, extent in (("latent_dim", self.problem.latent_dim), ("rope_dim", self.problem.rope_dim)):
+            if extent % (16 * t.l1_parts):
+                raise ValueError(f"{name} = {extent} is not {t.l1_parts} (l1_parts) times a multiple of 16; change one")
+        for name, have in (("l0c_buffers", t.l0c_buffers), ("qp_buffers", t.qp_buffers)):
+            need = row_tiles * (t.l1_parts if name == "qp_buffers" else 1)
+            if have < need:
+                raise ValueError(
+                    f"{name} = {have} is too few: {t.task_rows} task_rows in tiles of {t.l1_rows} l1_rows need {need} "
+                    f"at a time; raise it, or take larger l1_rows"
+                )
+        return self
 
     @property
     def slots(self) -> int:
@@ -323,11 +339,11 @@ class VectorCore:
                 asc.fill_columns_from(keys, x, -math.inf)
                 asc.muls(x, x, self.p.problem.softmax_scale)
                 self.new_maximum(x, here, turn.first)
-                self.power_of_two(rows)
                 asc.by_rows(asc.sub, x, self.m_i[:rows], self.blocks)  # P_i = exp(S_i - m_i)
                 asc.exp(x, x)
                 self.new_sum(x, here, self.of_slot(self.shrink, turn.slot, here), turn.first)
                 if self.add:
+                    self.power_of_two(rows)
                     asc.by_rows(asc.mul, x, self.s16[:rows], self.blocks)  # P_i *= S16_i
                     self.increment_of_o(here, self.of_slot(self.increment, turn.slot, here), turn.first)
                 if turn.last:
@@ -445,7 +461,7 @@ class VectorCore:
                         asc.data_copy(o[here, :], buffer.tile(shape, fp32))
 
     def drop_overflow(self, x: LocalTensor) -> None:
-        """An integer added to an exact zero makes garbage of it: magnitudes above 1e10 become 0 again."""
+        """An integer added to an exact zero makes garbage of it: magnitudes above 1e10, and NaN, become 0 again."""
         mask = self.mask[: x.elements // 8]
         for limit, inside in ((1e10, "LT"), (-1e10, "GT")):
             asc.compare_scalar(mask, x, limit, inside)
@@ -499,6 +515,7 @@ def amla(core: asc.Core, gm: asc.GlobalMemory, p: Parameters) -> None:
             c1(gm.q[queries, :], gm.q_rope[queries, :], gm.kv[tokens, :], gm.k_rope[tokens, :], s)
             v1(half(s), half(probabilities), turn)
 
+        # O is rescaled once the products of the task before are in it: in the round of its own C1, or one before C2's
         behind = this_round - max(ahead - 1, 0)
         if add and 0 <= behind < len(tasks) and not tasks[behind].turn.first:
             queries, tokens, turn = tasks[behind]

@@ -108,7 +108,8 @@ class L2Cache:
         if traffic is not Traffic.WRITE:
             self._read += size * weight
             self._missed += missed * weight
-        self._hit += max(size - missed, 0) * weight
+        # An atomic add asks twice, to read and to write; by the time it writes, it hits.
+        self._hit += (max(size - missed, 0) + (size if traffic is Traffic.ATOMIC else 0)) * weight
         return Lookup(0 if traffic is Traffic.WRITE else missed, fills)
 
     @property

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from ascend_sim.config import Chip
 from ascend_sim.isa.data_movement import expect_atomic_format, gm_access, write_gm
-from ascend_sim.isa.instruction import Instruction, Memory, Operand, expect_alignment, expect_same_shape, expect_space
+from ascend_sim.isa.instruction import (
+    Instruction,
+    Memory,
+    Operand,
+    expect_alignment,
+    expect_fractals,
+    expect_same_shape,
+    expect_space,
+)
 from ascend_sim.isa.operands import GlobalTensor, LocalTensor
 from ascend_sim.isa.timing import Move, Run, Traffic, UnitFlag
 from ascend_sim.isa.words import CoreKind, MemoryOrder, Pipe, Space
@@ -76,6 +84,7 @@ class Mmad(Instruction):
         yield from self._check_formats()
         for role, tile in (("left", self.left), ("right", self.right), ("destination", self.destination)):
             yield from expect_alignment(role, tile, 64 if tile is self.destination else 512)
+            yield from expect_fractals(role, tile)
         if self.last and not self.unit_flag:
             yield "last=True belongs to unit_flag=True; without unit_flag use set_flag M -> FIX"
 
@@ -108,6 +117,10 @@ class Mmad(Instruction):
             flag = UnitFlag(self.destination.address, acquire=self.init, release=self.last)
         latency = max(cube.latency_cycles.value + busy, cube.min_latency_cycles.value)
         return Run(cube.issue_cycles.value + busy, latency, busy, flag)
+
+    @property
+    def matrix_format(self) -> str:
+        return self.left.dtype.name
 
     def flops(self) -> int:
         m, n, k = self.shape
@@ -166,6 +179,7 @@ class Fixpipe(Instruction):
         yield from expect_space("source", self.source, Space.L0C)
         yield from expect_same_shape(("source", self.source), ("destination", self.destination))
         yield from expect_alignment("source", self.source, 64)
+        yield from expect_fractals("source", self.source)
         allowed: tuple[DType, ...] = OUTPUTS.get(self.source.dtype, ())
         if self.destination.dtype not in allowed:
             yield (

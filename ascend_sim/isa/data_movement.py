@@ -16,6 +16,7 @@ from ascend_sim.isa.instruction import (
     Memory,
     Operand,
     expect_alignment,
+    expect_fractals,
     expect_same_shape,
     expect_space,
 )
@@ -190,6 +191,7 @@ class LoadData(Instruction):
         yield from expect_space("source", self.source, Space.L1)
         yield from expect_same_format("source", self.source, "destination", self.destination)
         yield from expect_alignment("destination", self.destination, 512)
+        yield from expect_fractals("destination", self.destination)
         shape = self.source.shape[::-1] if self.transpose else self.source.shape
         if shape != self.destination.shape:
             hint = "with" if self.transpose else "without"

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 from numpy.typing import NDArray
 
 from ascend_sim.config import Chip
-from ascend_sim.isa.operands import GlobalTensor, LocalTensor
+from ascend_sim.isa.operands import DEFAULT_ORDER, GlobalTensor, LocalTensor, fractal_shape
 from ascend_sim.isa.source import SourceLine
 from ascend_sim.isa.timing import Timing
 from ascend_sim.isa.words import CoreKind, Pipe, Space
@@ -64,6 +64,11 @@ class Instruction:
         """Operands that are written."""
         return ()
 
+    @property
+    def matrix_format(self) -> str:
+        """The input format of a matrix operation; empty for other instructions."""
+        return ""
+
     def flops(self) -> int:
         """Floating-point (or integer multiply-add) operations of the matrix unit."""
         return 0
@@ -109,6 +114,25 @@ def expect_alignment(role: str, operand: LocalTensor, alignment: int) -> Iterato
         yield (
             f"{role} '{name_of(operand)}' begins at byte {operand.address:#x} of {operand.space.value}, which is not "
             f"a multiple of {alignment} B; move the slice by {elements} elements"
+        )
+
+
+def expect_fractals(role: str, operand: LocalTensor) -> Iterator[str]:
+    """Yield a message if a matrix operand is not laid out as its memory needs it, or begins inside a fractal."""
+    order = DEFAULT_ORDER[operand.space]
+    if len(operand.shape) != 2:
+        return
+    if operand.order is not order:
+        yield (
+            f"{role} '{name_of(operand)}' is laid out as {operand.order.value}; {operand.space.value} holds "
+            f"{order.value} fractals: leave the order out of tile(...)"
+        )
+        return
+    rows, columns = fractal_shape(operand.dtype, order, operand.space)
+    if operand.origin[0] % rows or operand.origin[1] % columns:
+        yield (
+            f"{role} '{name_of(operand)}' begins at element {list(operand.origin)}, inside a fractal of "
+            f"{rows}x{columns} {operand.dtype}; slice {operand.space.value} tiles at multiples of {rows} and {columns}"
         )
 
 

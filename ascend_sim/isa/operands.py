@@ -47,6 +47,8 @@ class Buffer:
         """
         shape = (shape,) if isinstance(shape, int) else shape
         expect_shape(f"tile of '{self.name}'", shape, dtype)
+        if not isinstance(start, Integral) or isinstance(start, bool) or start < 0:
+            raise refusal(f"tile of '{self.name}': start {start!r} is not a whole number of bytes from 0 on")
         order = DEFAULT_ORDER[self.space] if order is None else order
         if len(shape) == 1:
             order = MemoryOrder.ND

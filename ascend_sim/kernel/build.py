@@ -175,6 +175,9 @@ def build(definition: Kernel, parameters: Parameters, chip: Chip, blocks: int | 
     Raise a KernelError with everything the hardware would refuse, and a ProgramError if the kernel itself fails.
     """
     count = block_count(definition, chip, blocks)
+    per_group = chip.cores.aiv_per_aic.value
+    die_blocks = chip.cores.aic_per_die.value * (per_group if definition.cores == "vector" else 1)
+    subs = per_group if definition.cores == "mix" else 1
     gm = GlobalMemory(chip.l2.line_bytes.value, count)
     recordings = Recordings()
     streams: list[Stream] = []
@@ -184,7 +187,7 @@ def build(definition: Kernel, parameters: Parameters, chip: Chip, blocks: int | 
     for index in range(count):
         for core_id in _cores_of(definition, chip, index):
             tracer = Tracer(core_id, chip, recordings, definition.auto_barrier)
-            core = Core(tracer, index, count, chip.cores.aiv_per_aic.value if definition.cores == "mix" else 1)
+            core = Core(tracer, index, count, die_blocks, subs)
 
             def trace(core: Core = core, tracer: Tracer = tracer) -> None:
                 with tracer.active():

@@ -52,12 +52,14 @@ class Core:
     """One core while its kernel is traced.
 
     *index* of *count* is the block the core belongs to (a cube core with its vector cores, or a single core in a
-    kernel for one kind); *sub* numbers the vector cores within the block, of which there are *subs*.
+    kernel for one kind); *sub* numbers the vector cores within the block, of which there are *subs*. Blocks
+    0 to *die_blocks* - 1 are on the first die, and so on: dies share neither flags nor memory.
     """
 
-    def __init__(self, tracer: Tracer, index: int, count: int, subs: int) -> None:
+    def __init__(self, tracer: Tracer, index: int, count: int, die_blocks: int, subs: int) -> None:
         self.index = index
         self.count = count
+        self.die_blocks = die_blocks
         self.sub = tracer.core.sub
         self.subs = subs
         self.kind = tracer.core.kind

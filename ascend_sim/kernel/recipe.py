@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Hashable
 from enum import Enum
-from types import CellType, FunctionType, MethodType
+from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
 from pydantic import BaseModel
@@ -26,7 +27,9 @@ class Recipes:
     """
 
     def __init__(self) -> None:
-        self._objects: dict[int, tuple[tuple[int, ...], Hashable]] = {}
+        self._objects: dict[int, tuple[tuple[object, ...], Hashable]] = {}
+        self._models: dict[int, tuple[BaseModel, Hashable]] = {}
+        self._globals: dict[CodeType, tuple[str, ...]] = {}
 
     def of(self, function: Callable[..., Any]) -> Hashable:
         """The recipe of *function*.
@@ -40,16 +43,39 @@ class Recipes:
             return function
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         parts = tuple([self._of_value(name, _content(name, cell, function), function) for name, cell in cells])
-        defaults = tuple([self._of_value("a default", value, function) for value in function.__defaults__ or ()])
-        return function.__code__, parts, defaults
+        defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+        fixed = tuple([self._of_value("a default", value, function) for value in defaults])
+        return function.__code__, parts, fixed, self._of_globals(function)
+
+    def _of_globals(self, function: FunctionType) -> Hashable:
+        """The values of the module that the function reads: constants, tables of constants and helper functions."""
+        code, scope = function.__code__, function.__globals__
+        names = self._globals.get(code)
+        if names is None:
+            names = self._globals[code] = tuple(
+                name for name in code.co_names if name in scope and _may_change(scope[name])
+            )
+        if not names:
+            return ()
+        self._globals[code] = ()  # a function that calls itself is looked into once
+        found: list[Hashable] = []
+        for name in names:
+            value = scope.get(name)
+            if isinstance(value, dict):
+                value = tuple(value.items())
+            elif isinstance(value, list | set):
+                value = tuple(value)
+            found.append((name, self._of_value(name, value, function)))
+        self._globals[code] = names
+        return tuple(found)
 
     def _of_object(self, owner: object, function: Callable[..., Any]) -> Hashable:
         attributes = vars(owner)
-        fingerprint = tuple([id(value) for value in attributes.values()])
+        values = (owner, *attributes.values())
         known = self._objects.get(id(owner))
-        if known is None or known[0] != fingerprint:
+        if known is None or len(known[0]) != len(values) or not all(map(operator.is_, known[0], values)):
             parts = tuple([(name, self._of_value(name, value, function)) for name, value in attributes.items()])
-            known = self._objects[id(owner)] = fingerprint, _Once(parts)
+            known = self._objects[id(owner)] = values, _Once(parts)
         return known[1]
 
     def _of_value(self, name: str, value: object, function: Any) -> Hashable:
@@ -62,7 +88,10 @@ class Recipes:
         if isinstance(value, (FunctionType, MethodType)):
             return self.of(value)
         if isinstance(value, BaseModel) and value.model_config.get("frozen"):
-            return id(value)
+            model = self._models.get(id(value))
+            if model is None or model[0] is not value:
+                model = self._models[id(value)] = value, (type(value), value.model_dump_json())
+            return model[1]
         recipe: Hashable = getattr(value, "recipe_key", None)
         if recipe is not None:
             return recipe
@@ -74,6 +103,13 @@ class Recipes:
                 function.__code__.co_firstlineno,
             )
         )
+
+
+def _may_change(value: object) -> bool:
+    """Whether a global of the user's module is worth watching: modules, classes and the DSL itself are not."""
+    if isinstance(value, FunctionType):
+        return not value.__module__.startswith("ascend_sim.")
+    return isinstance(value, (*_VALUES, dict, list, set, tuple, BaseModel))
 
 
 def _content(name: str, cell: CellType, function: FunctionType) -> object:

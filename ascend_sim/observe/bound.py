@@ -58,12 +58,11 @@ def _memory_limit(name: str, statistics: Sequence[CoreStatistics], schedule: Sch
         if reads
         else (memory.l2_write_bytes, chip.l2.write_bytes_per_cycle.value)
     )
-    mixed = memory.hbm_read_bytes > 0 and memory.hbm_write_bytes > 0
     dies = len({core.die for one in statistics for core in one.members}) * schedule.cycles
     core_cycles = members * schedule.cycles
     uses = {
         "HBM bandwidth, {:.0f} % used": (memory.hbm_read_bytes + memory.hbm_write_bytes)
-        / chip.hbm_bytes_per_cycle(mixed)
+        / chip.hbm_bytes_per_cycle(mixed=False)
         / dies,
         "L2 bandwidth, {:.0f} % used": l2_bytes / l2_rate / dies,
         "its own path, {:.0f} % used": moved / path_of(chip, path).bytes_per_cycle.value / core_cycles,

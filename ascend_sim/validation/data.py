@@ -1,0 +1,275 @@
+"""The tables of measurements: what is in them, and reading them strictly."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import Enum
+from pathlib import Path
+
+from ascend_sim.config import bundled, names
+from ascend_sim.errors import ArgumentError, Diagnostic
+from ascend_sim.isa.vector_ops import VECTOR_OPS, Pattern
+
+TABLES = ("data_movement.csv", "vector_throughput.csv", "kernels.csv")
+PATHS = ("gm_to_l1", "gm_to_ub", "ub_to_gm", "l0c_to_gm", "l1_to_l0a", "l1_to_l0b", "ub_to_ub")
+UNITS = {"cycles": "cycles", "time_us": "us", "tflops": "TFLOPS"}
+PIPES = (
+    "aic_cube_ratio", "aic_mte1_ratio", "aic_mte2_ratio", "aic_fixpipe_ratio", "aic_scalar_ratio",
+    "aiv_vec_ratio", "aiv_mte2_ratio", "aiv_mte3_ratio", "aiv_scalar_ratio",
+)  # fmt: skip
+METRICS = {**UNITS, **{f"pipes.{pipe}": "ratio" for pipe in PIPES}}
+"""Keys of result.json that can be compared, and their units."""
+
+
+class Role(Enum):
+    """What a measurement is to the model."""
+
+    CALIBRATION = "calibration"
+    """Figures of the chip files were fitted on it, so that its error is that of the fit."""
+    CHECK = "check"
+    """No figure was fitted on it."""
+    UNREPRODUCIBLE = "unreproducible"
+    """It cannot be simulated, for the reason in its note."""
+
+
+@dataclass(frozen=True)
+class Movement:
+    """Cycles of one move of *kib* KiB along *path* in a back-to-back loop on one core of *chip*."""
+
+    path: str
+    kib: int
+    chip: str
+
+
+@dataclass(frozen=True)
+class VectorOperation:
+    """Cycles of one instruction of *op* on *dtype* in a back-to-back loop: of one repeat, or of each *further* one."""
+
+    op: str
+    dtype: str
+    further: bool
+    chip: str
+
+
+@dataclass(frozen=True)
+class KernelRun:
+    """The *metric* (a key of result.json) of the run file *config* with *overrides*."""
+
+    config: str
+    overrides: tuple[str, ...]
+    metric: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measurement: what was *measured*, in which *unit*, by whom, and the *experiment* that simulates it."""
+
+    place: Diagnostic
+    suite: str
+    group: str
+    name: str
+    measured: float
+    unit: str
+    role: Role
+    source: str
+    note: str
+    experiment: Movement | VectorOperation | KernelRun
+
+
+def operation_of(cost: str, dtype: str) -> tuple[str, str] | None:
+    """The operation and the format for programs/microbench.py of the vendor's instruction *cost*; None without one.
+
+    *dtype* names the formats of all operands, the destination last, as "fp16_fp16_fp32" does.
+    """
+    formats = dtype.split("_")
+    for op in VECTOR_OPS.values():
+        target = "uint8" if op.pattern is Pattern.COMPARE else formats[-1]
+        if op.cost == cost and (formats[0], target) in {(a.name, b.name) for a, b in op.formats}:
+            return op.name, f"{formats[0]}_{target}"
+    return None
+
+
+def bundled_tables() -> list[Path]:
+    """The bundled tables: moves, vector operations, kernels."""
+    return [bundled("runs").parent / "validation" / name for name in TABLES]
+
+
+def read_table(path: Path) -> list[Row]:
+    """Return the measurements of a CSV file, whose columns say which of the three kinds of table it is.
+
+    Raise an ArgumentError with everything that is wrong in it, each at its line.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            lines = [(reader.line_num, cells) for cells in reader if cells]
+    except OSError as error:
+        message = f"cannot be read: {error.strerror or error}; write the path of a CSV file"
+        raise ArgumentError(Diagnostic(message, str(path))) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        message = f"is no CSV file in UTF-8: {error}; save it as such"
+        raise ArgumentError(Diagnostic(message, str(path))) from None
+    if not lines:
+        message = "is empty; the first line names the columns, see docs/accuracy.md"
+        raise ArgumentError(Diagnostic(message, str(path)))
+    return _Reader(path, *lines[0]).rows(lines[1:])
+
+
+class _Reader:
+    """Reads the rows of one table and collects what is wrong with them."""
+
+    def __init__(self, path: Path, line: int, header: Sequence[str]) -> None:
+        self.path, self.line, self.header = path, line, tuple(header)
+        self.faults: list[Diagnostic] = []
+        kinds = [kind for kind in _KINDS if kind in header]
+        if len(kinds) != 1:
+            found = ", ".join(header)
+            self._refuse(
+                f"the columns '{found}' are those of no table: 'path' begins a table of moves, 'op' one of vector "
+                f"operations, 'id' one of kernels; see docs/accuracy.md"
+            )
+            raise ArgumentError(self.faults)
+        self.columns, self.parse = _KINDS[kinds[0]]
+        for column in header:
+            if column not in self.columns:
+                self._refuse(f"unknown column '{column}'{_near(column, self.columns)}")
+            elif header.count(column) > 1:
+                self._refuse(f"column '{column}' stands there {header.count(column)} times; keep one of them")
+        for column in self.columns:
+            if column not in header:
+                self._refuse(f"missing column '{column}'; the columns are {','.join(self.columns)}")
+        if self.faults:
+            raise ArgumentError(list(dict.fromkeys(self.faults)))
+
+    def rows(self, lines: Sequence[tuple[int, Sequence[str]]]) -> list[Row]:
+        """The rows of *lines*."""
+        found: list[Row] = []
+        seen: dict[object, int] = {}
+        for self.line, cells in lines:
+            if len(cells) != len(self.header):
+                self._refuse(f"has {len(cells)} values for {len(self.header)} columns; quote values that hold commas")
+                continue
+            values = {column: cell.strip() for column, cell in zip(self.header, cells, strict=True)}
+            before = len(self.faults)
+            for row in self.parse(self, values):
+                key = (row.name, row.experiment)
+                if key in seen:
+                    self._refuse(f"{row.name} was measured in line {seen[key]} already; keep one of them")
+                seen[key] = self.line
+                if len(self.faults) == before:
+                    found.append(row)
+        if not found and not self.faults:
+            self._refuse("there is no row below the columns; add one")
+        if self.faults:
+            raise ArgumentError(list(dict.fromkeys(self.faults)))
+        return found
+
+    def movement(self, values: Mapping[str, str]) -> Iterator[Row]:
+        """The row of a table of moves."""
+        role, path = self._role(values), values["path"]
+        if role is not Role.UNREPRODUCIBLE:
+            self._choice("path", path, PATHS)
+        kib = self._number(values, "kib")
+        if kib is not None and kib != int(kib):
+            self._refuse(f"kib: {values['kib']} is no whole number; write the size in KiB")
+        experiment = Movement(path, int(kib or 0), self._chip(values["device"]))
+        name = f"{path} {values['kib']} KiB {values['device']}"
+        yield self._row(values, "movement", f"{path} {values['device']}", name, "cycles", "cycles", role, experiment)
+
+    def vector(self, values: Mapping[str, str]) -> Iterator[Row]:
+        """The two rows of a line of a table of vector operations."""
+        role, op, dtype = self._role(values), values["op"], values["dtype"]
+        if role is not Role.UNREPRODUCIBLE:
+            known = sorted({one.cost for one in VECTOR_OPS.values()})
+            if self._choice("op", op, known) and operation_of(op, dtype) is None:
+                formats = [f"{a}_{b}" for one in VECTOR_OPS.values() if one.cost == op for a, b in one.formats]
+                self._choice("dtype", dtype, list(dict.fromkeys(formats)))
+        chip = self._chip(values["device"])
+        for further, column in ((False, "cycles_one_repeat"), (True, "cycles_per_further_repeat")):
+            name = f"{op} {dtype} {'each further repeat' if further else 'one repeat'}"
+            unit = "cycles/repeat" if further else "cycles"
+            yield self._row(
+                values, "vector", op, name, column, unit, role, VectorOperation(op, dtype, further, chip)
+            )  # fmt: skip
+
+    def kernel(self, values: Mapping[str, str]) -> Iterator[Row]:
+        """The row of a table of kernels."""
+        role, metric = self._role(values), values["metric"]
+        for column in ("id", "suite"):
+            if not values[column]:
+                self._refuse(f"{column}: nothing is written there; write a name")
+        if self._choice("metric", metric, tuple(METRICS)) and values["unit"] != METRICS[metric]:
+            self._refuse(f"unit: '{values['unit']}' is not the unit of {metric}; convert it to {METRICS[metric]}")
+        if role is not Role.UNREPRODUCIBLE and not values["program_or_config"]:
+            self._refuse("program_or_config: nothing is written there; name a program or a run, or a path to one")
+        overrides = tuple(one.strip() for one in values["overrides"].split(";") if one.strip())
+        config = values["program_or_config"]
+        if "/" in config or Path(config).suffix:
+            config = str(self.path.parent / config)
+        experiment = KernelRun(config, overrides, metric)
+        name = f"{values['id']} {metric}"
+        yield self._row(values, values["suite"], values["id"], name, "measured", values["unit"], role, experiment)
+
+    def _row(
+        self, values: Mapping[str, str], suite: str, group: str, name: str, column: str, unit: str, role: Role,
+        experiment: Movement | VectorOperation | KernelRun,
+    ) -> Row:  # fmt: skip
+        measured = self._number(values, column) or 0.0
+        place = Diagnostic(name, str(self.path), self.line)
+        return Row(place, suite, group, name, measured, unit, role, values["source"], values["note"], experiment)
+
+    def _role(self, values: Mapping[str, str]) -> Role:
+        if not values["source"]:
+            self._refuse("source: nothing is written there; say who published the measurement")
+        if not self._choice("role", values["role"], [role.value for role in Role]):
+            return Role.CHECK
+        role = Role(values["role"])
+        if role is Role.UNREPRODUCIBLE and not values["note"]:
+            self._refuse("note: nothing is written there; say why the row is unreproducible")
+        return role
+
+    def _number(self, values: Mapping[str, str], column: str) -> float | None:
+        try:
+            number = float(values[column])
+        except ValueError:
+            number = math.nan
+        if math.isfinite(number) and number > 0:
+            return number
+        self._refuse(f"{column}: '{values[column]}' is no number above 0; write one, without its unit")
+        return None
+
+    def _chip(self, device: str) -> str:
+        known = [name.removeprefix("ascend") for name in names("chips")]
+        self._choice("device", device, known)
+        return f"ascend{device}"
+
+    def _choice(self, column: str, value: str, known: Sequence[str]) -> bool:
+        if value in known:
+            return True
+        self._refuse(f"{column}: there is no '{value}'{_near(value, known)}")
+        return False
+
+    def _refuse(self, message: str) -> None:
+        self.faults.append(Diagnostic(message, str(self.path), self.line))
+
+
+_MOVEMENT = ("path", "device", "kib", "cycles", "role", "source", "note")
+_VECTOR = ("op", "device", "dtype", "cycles_one_repeat", "cycles_per_further_repeat", "role", "source", "note")
+_KERNEL = (
+    "id", "suite", "program_or_config", "overrides", "metric", "measured", "unit", "role", "source", "note",
+)  # fmt: skip
+_KINDS: dict[str, tuple[tuple[str, ...], Callable[[_Reader, Mapping[str, str]], Iterator[Row]]]] = {
+    "path": (_MOVEMENT, _Reader.movement),
+    "op": (_VECTOR, _Reader.vector),
+    "id": (_KERNEL, _Reader.kernel),
+}
+
+
+def _near(word: str, known: Sequence[str]) -> str:
+    near = get_close_matches(word, known, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else "; write one of these instead:"
+    return f"{hint} ({', '.join(known)})"

@@ -1,0 +1,146 @@
+"""Simulating what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from ascend_sim.config import find_program, load_chip, load_run
+from ascend_sim.engine.machine import simulate_timing
+from ascend_sim.errors import ArgumentError, Diagnostic, SimulatedProgramError, UserError
+from ascend_sim.examples import run_of
+from ascend_sim.kernel import build
+from ascend_sim.kernel.load import load_program
+from ascend_sim.simulate import simulate
+from ascend_sim.validation.data import KernelRun, Movement, Role, Row, VectorOperation, operation_of
+
+MICROBENCH = "microbench"
+COUNT = 16
+"""Instructions of the shorter of the two loops whose difference is measured."""
+REPEATS = 129
+"""Repeats of the longer of the two vector instructions whose difference is the cost of a further repeat."""
+STEP = 7
+"""The suite "quick" has every seventh of the rows of one instruction: odd, since vector rows come in pairs."""
+QUICK = "quick"
+INSTRUCTION_SUITES = ("movement", "vector")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A measurement and what the simulator says; *simulated* is None for a row that is unreproducible."""
+
+    row: Row
+    simulated: float | None
+
+    @property
+    def error(self) -> float | None:
+        """(simulated - measured) / measured."""
+        return None if self.simulated is None else (self.simulated - self.row.measured) / self.row.measured
+
+
+def chosen(rows: Sequence[Row], suites: Sequence[str]) -> list[Row]:
+    """The rows of *suites*, all without any; "quick" is every seventh row of instructions and the first kernel.
+
+    Raise an ArgumentError for a suite that no row belongs to.
+    """
+    known = [*dict.fromkeys(row.suite for row in rows), QUICK]
+    unknown = [name for name in suites if name not in known]
+    if unknown:
+        way_out = f"write one of {', '.join(known)}"
+        raise ArgumentError([Diagnostic(f"--suite {name}: there is no such suite; {way_out}") for name in unknown])
+    quick = {id(row) for row in _quick(rows)} if QUICK in suites else set()
+    return [row for row in rows if not suites or row.suite in suites or id(row) in quick]
+
+
+def _quick(rows: Sequence[Row]) -> list[Row]:
+    found = []
+    for suite in dict.fromkeys(row.suite for row in rows):
+        own = [row for row in rows if row.suite == suite]
+        found += own[::STEP] if suite in INSTRUCTION_SUITES else [row for row in own if row.group == own[0].group]
+    return found
+
+
+def compare(
+    rows: Sequence[Row], chip: str | None = None, advance: Callable[[int], None] = lambda total: None
+) -> list[Comparison]:
+    """Simulate *rows*, on *chip* instead of their own if it is given: one comparison for each, in the same order.
+
+    *advance* is told after each row how many there are. Raise an ArgumentError that names the row if it cannot be
+    simulated, and what `load_chip` raises for *chip*.
+    """
+    bench = _Bench(chip)
+    found = []
+    for row in rows:
+        found.append(Comparison(row, None if row.role is Role.UNREPRODUCIBLE else _simulated(bench, row)))
+        advance(len(rows))
+    return found
+
+
+def _simulated(bench: _Bench, row: Row) -> float:
+    experiment = row.experiment
+    try:
+        if isinstance(experiment, Movement):
+            return bench.cycles(experiment.chip, path=experiment.path, bytes=experiment.kib * 1024)
+        if isinstance(experiment, VectorOperation):
+            return bench.vector(experiment)
+        return bench.kernel(experiment)
+    except (UserError, SimulatedProgramError) as error:
+        raise _at(row, error.diagnostics, bench.chip) from error
+
+
+def _at(row: Row, diagnostics: Sequence[Diagnostic], chip: str | None) -> ArgumentError:
+    """What went wrong as a fault of the *row* that asked for it, or of the *chip* that was chosen for all rows."""
+    way_out = "change the row, or make it unreproducible with this reason"
+    if chip is not None:
+        way_out = f"choose other rows with --suite, or another chip than {chip}"
+    place = row.place
+    return ArgumentError(
+        [Diagnostic(f"{row.name}: {found}; {way_out}", place.file, place.line) for found in diagnostics]
+    )
+
+
+class _Bench:
+    """Runs loops of one instruction and whole kernels; equal runs are done once."""
+
+    def __init__(self, chip: str | None) -> None:
+        self.chip = chip
+        self._microbench = load_program(find_program(MICROBENCH)).kernel
+        self._chip_of = cache(load_chip)
+        self._result_of = cache(self._run)
+        if chip is not None:
+            self._chip_of(chip)
+
+    def cycles(self, chip: str, **problem: str | int) -> float:
+        """Cycles of one more instruction in the loop: that of two loops, 2N and N long, the difference by N."""
+        short, long = (self._loop(chip, {**problem, "count": count}) for count in (COUNT, 2 * COUNT))
+        return (long - short) / COUNT
+
+    def vector(self, experiment: VectorOperation) -> float:
+        """Cycles of an instruction of one repeat, or of each of the further repeats of a long one."""
+        named = operation_of(experiment.op, experiment.dtype)
+        assert named is not None, "the table was read strictly"
+        problem = {"op": named[0], "dtype": named[1]}
+        one = self.cycles(experiment.chip, **problem, repeats=1)
+        if not experiment.further:
+            return one
+        return (self.cycles(experiment.chip, **problem, repeats=REPEATS) - one) / (REPEATS - 1)
+
+    def kernel(self, experiment: KernelRun) -> float:
+        """The metric of a whole kernel."""
+        found: Any = self._result_of(experiment.config, experiment.overrides)
+        for key in experiment.metric.split("."):
+            found = found[key]
+        return float(found)
+
+    def _loop(self, chip: str, problem: dict[str, str | int]) -> int:
+        parameters = self._microbench.parameters.model_validate({"problem": problem})
+        on = self._chip_of(self.chip or chip)
+        return simulate_timing(build(self._microbench, parameters, on, 1), on).cycles
+
+    def _run(self, config: str, overrides: tuple[str, ...]) -> dict[str, Any]:
+        changes = list(overrides)
+        if self.chip is not None:
+            changes = [one for one in changes if not one.startswith("chip=")] + [f"chip={self.chip}"]
+        return simulate(load_run(run_of(config)[0], changes), data=False).result.to_dict()

@@ -1,0 +1,176 @@
+"""Reading tables of measurements: what is wrong is refused at its line, what is right is not lost."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from ascend_sim.config import names
+from ascend_sim.errors import ArgumentError
+from ascend_sim.isa.vector_ops import VECTOR_OPS
+from ascend_sim.validation.data import (
+    KernelRun,
+    Movement,
+    Role,
+    VectorOperation,
+    bundled_tables,
+    operation_of,
+    read_table,
+)
+
+MOVES = "path,device,kib,cycles,role,source,note\n"
+VECTORS = "op,device,dtype,cycles_one_repeat,cycles_per_further_repeat,role,source,note\n"
+KERNELS = "id,suite,program_or_config,overrides,metric,measured,unit,role,source,note\n"
+MOVE = "gm_to_ub,910b3,16,300,check,us,\n"
+
+
+def table(folder: Path, text: str) -> Path:
+    """A CSV file in *folder* that holds *text*."""
+    path = folder / "measured.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_move_is_one_row(tmp_path: Path) -> None:
+    """Path, size and chip of a move are those of its line."""
+    [row] = read_table(table(tmp_path, MOVES + "gm_to_l1,910b1,32,373,calibration,us,\n"))
+
+    assert row.experiment == Movement("gm_to_l1", 32, "ascend910b1")
+    assert (row.measured, row.unit, row.role, row.place.line) == (373.0, "cycles", Role.CALIBRATION, 2)
+
+
+def test_a_vector_operation_is_two_rows(tmp_path: Path) -> None:
+    """A line of an operation holds two measurements, of the first repeat and of the others."""
+    rows = read_table(table(tmp_path, VECTORS + "vadd,910b1,fp16_fp16_fp16,6,2.0,check,us,\n"))
+
+    assert [(row.measured, row.unit) for row in rows] == [(6.0, "cycles"), (2.0, "cycles/repeat")]
+    assert [row.experiment for row in rows] == [
+        VectorOperation("vadd", "fp16_fp16_fp16", further, "ascend910b1") for further in (False, True)
+    ]
+
+
+def test_a_kernel_is_a_run_with_overrides(tmp_path: Path) -> None:
+    """Overrides are separated by semicolons, and a path counts from the folder of the table."""
+    line = "mine,ours,runs/a.yaml,problem.m=8; launch.blocks=2,time_us,80.5,us,check,us,\n"
+    [row] = read_table(table(tmp_path, KERNELS + line))
+
+    config = str(tmp_path / "runs" / "a.yaml")
+    assert row.experiment == KernelRun(config, ("problem.m=8", "launch.blocks=2"), "time_us")
+    assert (row.suite, row.name) == ("ours", "mine time_us")
+
+
+def test_columns_may_come_in_any_order_and_after_a_byte_order_mark(tmp_path: Path) -> None:
+    """Tables that a spreadsheet has written are read as well."""
+    text = "\ufeffnote,path,cycles,device,kib,source,role\n,gm_to_ub,300,910b3,16,us,check\n"
+
+    [row] = read_table(table(tmp_path, text))
+    assert row.experiment == Movement("gm_to_ub", 16, "ascend910b3")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("", "is empty; the first line names the columns", id="empty"),
+        pytest.param("a,b\n", ":1: the columns 'a, b' are those of no table: 'path' begins", id="no table"),
+        pytest.param("path,op\n", "are those of no table", id="two tables"),
+        pytest.param(
+            MOVES.replace("cycles", "cycle") + MOVE, ":1: unknown column 'cycle'; did you mean 'cycles'?", id="column"
+        ),
+        pytest.param(MOVES.replace(",note", "") + MOVE, ":1: missing column 'note'; the columns are path,", id="few"),
+        pytest.param(MOVES.replace("note", "role") + MOVE, ":1: column 'role' stands there 2 times", id="twice"),
+        pytest.param(MOVES, ":1: there is no row below the columns; add one", id="no row"),
+        pytest.param(MOVES + "gm_to_ub,910b3,16\n", ":2: has 3 values for 7 columns; quote values", id="short line"),
+        pytest.param(
+            MOVES + MOVE + "gm_to_l2,910b3,16,300,check,us,\n",
+            ":3: path: there is no 'gm_to_l2'; did you mean 'gm_to_l1'?", id="path",
+        ),
+        pytest.param(MOVES + "gm_to_ub,910b9,16,300,check,us,\n", "device: there is no '910b9'; did you", id="device"),
+        pytest.param(MOVES + "gm_to_ub,910b3,1.5,300,check,us,\n", "kib: 1.5 is no whole number", id="size"),
+        pytest.param(MOVES + "gm_to_ub,910b3,16,fast,check,us,\n", "cycles: 'fast' is no number above 0", id="word"),
+        pytest.param(MOVES + "gm_to_ub,910b3,16,-3,check,us,\n", "cycles: '-3' is no number above 0", id="negative"),
+        pytest.param(MOVES + "gm_to_ub,910b3,16,nan,check,us,\n", "cycles: 'nan' is no number above 0", id="nan"),
+        pytest.param(
+            MOVES + "gm_to_ub,910b3,16,300,checked,us,\n", "role: there is no 'checked'; did you mean 'check'?",
+            id="role",
+        ),
+        pytest.param(MOVES + "gm_to_ub,910b3,16,300,check,,\n", "source: nothing is written there", id="source"),
+        pytest.param(
+            MOVES + "gm_to_ub,910b3,16,300,unreproducible,us,\n", "note: nothing is written there; say why", id="note"
+        ),
+        pytest.param(MOVES + MOVE + MOVE, ":3: gm_to_ub 16 KiB 910b3 was measured in line 2 already", id="again"),
+        pytest.param(
+            VECTORS + "vaddz,910b1,fp16_fp16_fp16,6,2,check,us,\n", "op: there is no 'vaddz'; did you mean 'vadd",
+            id="op",
+        ),
+        pytest.param(
+            VECTORS + "vadd,910b1,int8_int8,6,2,check,us,\n", "dtype: there is no 'int8_int8'; did you mean", id="dtype"
+        ),
+        pytest.param(
+            KERNELS + "a,ours,gemm,,time,3,us,check,us,\n", "metric: there is no 'time'; did you mean 'time_us'?",
+            id="metric",
+        ),
+        pytest.param(
+            KERNELS + "a,ours,gemm,,time_us,3,ms,check,us,\n",
+            "unit: 'ms' is not the unit of time_us; convert it to us", id="unit",
+        ),
+        pytest.param(KERNELS + "a,ours,,,time_us,3,us,check,us,\n", "program_or_config: nothing is", id="program"),
+        pytest.param(KERNELS + "a,,gemm,,time_us,3,us,check,us,\n", ":2: suite: nothing is written there", id="suite"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_at_its_line(tmp_path: Path, text: str, message: str) -> None:
+    """The message begins with file and line, and says what is there and what to write."""
+    path = table(tmp_path, text)
+
+    with pytest.raises(ArgumentError) as raised:
+        read_table(path)
+    found = [str(one) for one in raised.value.diagnostics]
+    assert any(message in one for one in found)
+    assert all(one.startswith(str(path)) for one in found)
+
+
+def test_all_faults_are_reported_together(tmp_path: Path) -> None:
+    """Two wrong lines give two messages."""
+    text = MOVES + "gm_to_ub,910b3,0,300,check,us,\n" + MOVE + "gm_to_ub,910b3,8,300,check,,\n"
+
+    with pytest.raises(ArgumentError) as raised:
+        read_table(table(tmp_path, text))
+    assert [found.line for found in raised.value.diagnostics] == [2, 4]
+
+
+def test_a_missing_file_and_one_that_is_no_text(tmp_path: Path) -> None:
+    """What cannot be read is refused by its name."""
+    with pytest.raises(ArgumentError, match=r"gone\.csv: cannot be read: No such file or directory; write the path"):
+        read_table(tmp_path / "gone.csv")
+    (tmp_path / "picture.csv").write_bytes(b"\x89PNG\xff\n")
+    with pytest.raises(ArgumentError, match=r"picture\.csv: is no CSV file in UTF-8"):
+        read_table(tmp_path / "picture.csv")
+
+
+def test_no_bundled_line_is_lost() -> None:
+    """Every line of the tables is a row, a line of a vector operation two, each with a source."""
+    for path in bundled_tables():
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = len(list(csv.DictReader(file)))
+        rows = read_table(path)
+        assert len(rows) == lines * (2 if path.name == "vector_throughput.csv" else 1)
+        assert {row.place.line for row in rows} == set(range(2, lines + 2))
+
+
+def test_vector_operations_are_unreproducible_only_while_they_are_missing() -> None:
+    """A row whose operation has come into the instruction set since must be compared."""
+    rows = read_table(bundled_tables()[1])
+    for row in rows:
+        assert isinstance(row.experiment, VectorOperation)
+        named = operation_of(row.experiment.op, row.experiment.dtype)
+        assert (named is None) == (row.role is Role.UNREPRODUCIBLE), row.name
+        assert named is None or VECTOR_OPS[named[0]].cost == row.experiment.op
+
+
+def test_kernels_are_unreproducible_only_while_their_program_is_missing() -> None:
+    """When a program that a note calls missing is there, its rows must be compared."""
+    missing = [row for row in read_table(bundled_tables()[2]) if row.role is Role.UNREPRODUCIBLE]
+
+    assert {row.note.split(";")[0] for row in missing} == {"there is no flash_attention program yet"}
+    assert "flash_attention" not in names("programs")
