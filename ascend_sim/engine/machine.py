@@ -66,13 +66,14 @@ class Machine:
     """Executes one Program on one chip; use `simulate_timing`."""
 
     def __init__(self, program: Program, chip: Chip, classes: Sequence[CoreClass], observers: Observers) -> None:
-        self.env = simpy.Environment()
         self.program = program
         self.chip = chip
         self.observers = observers
         self.launch_cycles = round(chip.launch.seconds.value * chip.clock_hz.value)
         self.die_weights = {one.streams[0].core.die: one.die_weight for one in classes}
-        self._memories = {die: DieMemory(self.env, chip, program.gm_bytes) for die in self.die_weights}
+        # Dies share nothing, so each has a clock of its own, and they are simulated one after the other.
+        self._clocks = {die: simpy.Environment() for die in self.die_weights}
+        self._memories = {die: DieMemory(clock, chip, program.gm_bytes) for die, clock in self._clocks.items()}
         self._ready: deque[CoreModel] = deque()
         self._faults: dict[tuple[SourceLine, object], Diagnostic] = {}
         lowered = lower(program, chip)
@@ -93,14 +94,8 @@ class Machine:
 
     def run(self) -> Schedule:
         """Simulate until every core is done; raise a DeadlockError or a FlagError if the program is wrong."""
-        for core in self.cores:
-            self.wake(core)
-        self._settle()
-        while self.env.peek() != float("inf"):
-            self.env.step()
-            if self._ready:
-                self._settle()
-                self.observers.advanced(int(self.env.now), self)
+        for die, clock in self._clocks.items():
+            self._run_die(die, clock)
         finished = all(core.finished for core in self.cores)
         if finished:
             self._check_flags()
@@ -109,6 +104,17 @@ class Machine:
         if not finished:
             raise deadlock_report(self)
         return self._schedule()
+
+    def _run_die(self, die: int, clock: simpy.Environment) -> None:
+        for core in self.cores:
+            if core.core.die == die:
+                self.wake(core)
+        self._settle()
+        while clock.peek() != float("inf"):
+            clock.step()
+            if self._ready:
+                self._settle()
+                self.observers.advanced(int(clock.now), self)
 
     def _settle(self) -> None:
         while self._ready:

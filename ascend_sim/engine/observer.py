@@ -13,7 +13,7 @@ class Observer:
     """Listener with a hook for each kind of happening; override what you want to hear of."""
 
     def advanced(self, now: int, machine: Machine) -> None:
-        """The simulated clock has reached *now* and all cores have gone on as far as they can."""
+        """The clock of a die has reached *now* and all cores have gone on as far as they can; die follows die."""
 
 
 class Observers:
