@@ -90,6 +90,11 @@ def simulate(run: RunConfig, *, data: bool | None = None, observers: Sequence[Ob
     timelines = Timelines(schedule, run.chip)
     statistics = tuple(core_statistics(timelines))
     measured = _measured(timelines, statistics, peak)
+    if measured["flops_utilization"] > 1.0:
+        warnings.append(
+            f"flops() of kernel '{program.name}' counts {program.flops:,} operations, more than the chip's peak allows "
+            f"in the time; the rate and the utilization mean nothing until it is right"
+        )
     numerics = None if accuracy is None else accuracy.to_json()
     simulation = _simulation(schedule, time.perf_counter() - begin)
     result = RunResult(

@@ -103,3 +103,14 @@ def test_what_the_hardware_refuses(tmp_path: Path) -> None:
     (finding,) = caught.value.diagnostics
     assert "UB overflows at buffer 'u'" in finding.message
     assert (finding.file, finding.line) == (str(tmp_path / "kernel.py"), HEAD.count("\n") + 1)
+
+
+def test_more_operations_than_the_chip_can_do_are_a_warning(tmp_path: Path) -> None:
+    """A flops function that counts wrongly would report a rate above the peak; the result says so."""
+    path = write_run(tmp_path)
+    source = tmp_path / "kernel.py"
+    source.write_text(source.read_text().replace("flops=lambda p: 256", "flops=lambda p: 10**15"))
+
+    (warning,) = simulate(load_run(path), data=False).result.warnings
+
+    assert warning.startswith("flops() of kernel 'kernel' counts 1,000,000,000,000,000 operations, more than")

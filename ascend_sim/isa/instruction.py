@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -28,7 +29,7 @@ class Memory(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Instruction:
+class Instruction(ABC):
     """Base of all instructions.
 
     A subclass declares its operands as fields, the `pipe` it runs on, and overrides `check` (what the hardware
@@ -39,22 +40,22 @@ class Instruction:
     where: SourceLine
 
     @property
+    @abstractmethod
     def pipe(self) -> Pipe:
         """The pipe that executes the instruction."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def cores(self) -> frozenset[CoreKind]:
         """The kinds of cores that have the instruction."""
-        raise NotImplementedError
 
     def check(self, chip: Chip) -> Iterator[str]:
         """Yield a message for each rule of the hardware that the instruction breaks on *chip*."""
         return iter(())
 
+    @abstractmethod
     def timing(self, chip: Chip) -> Timing:
         """What the instruction asks of the engine on *chip*."""
-        raise NotImplementedError
 
     def sources(self) -> tuple[Operand, ...]:
         """Operands that are read."""
@@ -82,7 +83,8 @@ class Instruction:
         return None
 
     def write(self, memory: Memory, result: Any) -> None:
-        """Store *result* when the instruction completes."""
+        """Store *result* when the instruction completes; an instruction without destinations stores nothing."""
+        return None
 
     def operands(self) -> str:
         """The operands as a listing shows them."""
