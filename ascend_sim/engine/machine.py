@@ -81,7 +81,6 @@ class Machine:
         self.cores: list[CoreModel] = []
         self.streams: list[Stream] = []
         self.members: list[tuple[CoreId, ...]] = []
-        self._by_id: dict[tuple[int, int, str, int], CoreModel] = {}
         for one in classes:
             for stream, members in zip(one.streams, one.members, strict=True):
                 calls = [(lowered[call.template], call.bases) for call in stream.calls]
@@ -90,7 +89,6 @@ class Machine:
                 self.cores.append(core)
                 self.streams.append(stream)
                 self.members.append(members)
-                self._by_id[_key(stream.core)] = core
 
     def run(self) -> Schedule:
         """Simulate until every core is done; raise a DeadlockError or a FlagError if the program is wrong."""
@@ -274,10 +272,6 @@ class Machine:
                     f"it is waited for; the next kernel would find it set"
                 ] = None
         return list(messages)
-
-
-def _key(core: CoreId) -> tuple[int, int, str, int]:
-    return core.die, core.group, core.kind.value, core.sub
 
 
 @collector_paused()

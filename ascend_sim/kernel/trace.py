@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING
 
 from ascend_sim.config import Chip
 from ascend_sim.errors import Diagnostic, KernelError
@@ -21,9 +20,6 @@ from ascend_sim.isa.source import SourceLine, refusal
 from ascend_sim.isa.sync import PipeBarrier
 from ascend_sim.isa.words import Pipe
 from ascend_sim.kernel.program import Call, CoreId, Template
-
-if TYPE_CHECKING:
-    from ascend_sim.kernel.core import Core
 
 MAX_DIAGNOSTICS = 20
 """A kernel with this many faults is not traced any further."""
@@ -185,6 +181,3 @@ def current() -> Tracer:
 def emit(instruction: Instruction) -> None:
     """Record *instruction* on the core being traced."""
     current().emit(instruction)
-
-
-__all__ = ["Core", "Recordings", "Tracer", "current", "emit"]
