@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from vector_operands import UnifiedBuffer, ascend910b3, instruction, tile
+from vector_operands import UnifiedBuffer, ascend910b3, execute, instruction, tile
 
 from ascend_sim.config import Chip
-from ascend_sim.isa.vector import VectorInstruction
-from ascend_sim.isa.vector_ops import VECTOR_OPS, Comparison
+from ascend_sim.isa.vector_compute import Comparison
+from ascend_sim.isa.vector_ops import VECTOR_OPS
 from ascend_sim.numerics import DType, RoundMode, bf16, fp16, fp32, int16, uint8
 
 
@@ -20,17 +20,6 @@ from ascend_sim.numerics import DType, RoundMode, bf16, fp16, fp32, int16, uint8
 def chip() -> Chip:
     """The 910B3, on whose silicon most latencies were measured."""
     return ascend910b3()
-
-
-def execute(vector: VectorInstruction, *values: Any, before: Any = None) -> Any:
-    """Run one instruction on *values* of its inputs and *before* in its destination; return the destination."""
-    memory = UnifiedBuffer()
-    if before is not None:
-        memory.write(vector.destination, before)
-    for operand, value in zip(vector.inputs, values, strict=True):
-        memory.write(operand, value)
-    vector.write(memory, vector.read(memory))
-    return memory.read(vector.destination)
 
 
 def numbers(dtype: DType, shape: tuple[int, ...], seed: int) -> Any:

@@ -10,8 +10,9 @@ from vector_operands import HERE, ascend910b3, instruction, tile
 from ascend_sim.config import Chip
 from ascend_sim.isa.operands import Buffer
 from ascend_sim.isa.vector import VectorInstruction
+from ascend_sim.isa.vector_compute import Dequantization
 from ascend_sim.isa.words import CoreKind, MemoryOrder, Pipe, Space
-from ascend_sim.numerics import RoundMode, bf16, fp16, fp32, int8, int16, int32, uint8, uint16
+from ascend_sim.numerics import RoundMode, bf16, fp16, fp32, int4x2, int8, int16, int32, uint8, uint16, uint32
 
 
 @pytest.fixture
@@ -26,6 +27,8 @@ def faults(vector: VectorInstruction, chip: Chip) -> str:
 
 
 A, B = tile("A", (16, 64), fp32), tile("B", (16, 64), fp32, 8192)
+HALF, WHOLE = tile("h", (64,), fp16), tile("w", (64,), int32, 256)
+BYTES, SHORT = tile("b", (32,), int8), tile("s", (16,), int16, 256)
 NARROW = tile("A", (16, 12), fp32)
 REFUSALS = {
     "space": (instruction("exp", A, tile("L", (16, 64), fp32, 0, Space.L1)), "source 'L' is in L1; it must be in UB"),
@@ -47,7 +50,7 @@ REFUSALS = {
     ),
     "destination format": (
         instruction("cast", tile("a", (64,), int8), tile("b", (64,), fp32, 256)),
-        "fp32 sources give fp32 or fp16 or bf16 or int32, not int8; change the destination",
+        "fp32 sources give fp32 or fp16 or bf16 or int32 or int64, not int8; change the destination",
     ),
     "two source formats": (
         instruction("add", A, B, tile("C", (16, 64), int32, 16384)),
@@ -134,6 +137,82 @@ REFUSALS = {
         instruction("exp", A, Buffer("N", Space.UB, 8192, 8192, HERE).tile((16, 64), fp32, MemoryOrder.NZ)),
         "source 'N' is laid out as NZ; vector operations work on row-major tiles: lay it out with tile(shape, dtype)",
     ),
+    "fused format": (
+        instruction("add_relu", *(tile(name, (64,), int32, 256 * i) for i, name in enumerate("abc"))),
+        "there is no int32 form, only fp16, fp32, int16; cast first",
+    ),
+    "fused bf16": (
+        instruction("fused_mul_add", *(tile(name, (64,), bf16, 256 * i) for i, name in enumerate("abc"))),
+        "there is no bf16 form, only fp16, fp32; cast to fp32 first and back afterwards",
+    ),
+    "fused result": (
+        instruction("mul_cast", *(tile(name, (64,), fp16, 256 * i) for i, name in enumerate("abc"))),
+        "fp16 sources give int8 or uint8, not fp16; change the destination",
+    ),
+    "int4 count": (
+        instruction("cast", tile("a", (64,), int4x2), tile("b", (64,), fp16, 256)),
+        "'b' [64] fp16 holds 64 numbers in a row, 'a' [64] int4x2 128; an int4x2 element holds two: write the same",
+    ),
+    "int4 window": (
+        instruction("cast", tile("a", (4, 64), int4x2)[:, 0:32], tile("b", (4, 64), fp16, 256)),
+        "'a' [4, 32] has gaps between its rows (they begin 64 elements apart), which this operation cannot step over",
+    ),
+    "int4 source": (
+        instruction("cast", tile("a", (64,), fp32), tile("b", (32,), int4x2, 256)),
+        "int4x2 sources give fp16, not fp32; change the destination",
+    ),
+    "half blocks": (
+        instruction("cast_deq", tile("a", (64,), int8), tile("b", (64,), int16, 256)),
+        "'b' [64] fills halves of the blocks of [128], not of 'a' [64]: 16 numbers in one half of each block, and the",
+    ),
+    "part of a block": (
+        instruction("cast_deq", tile("a", (40,), int8), tile("b", (20,), int16, 256)),
+        "'b' [20] has 20 columns, which are no whole blocks of 16; pad to 32 columns",
+    ),
+    "no scale": (
+        instruction("cast_deq", tile("a", (32,), int8), tile("b", (16,), int16, 256), dequantization=None),
+        "no scale is given; write 0.5, for example",
+    ),
+    "scale above fp16": (
+        instruction("cast_deq_fp16", HALF, WHOLE, dequantization=Dequantization((1e5,), (0,), 8)),
+        "scale 100000.0 is above the largest fp16 number; use a wider format",
+    ),
+    "scale that is no number": (
+        instruction("cast_deq_fp16", HALF, WHOLE, dequantization=Dequantization(("2",), (0,), 8)),  # type: ignore
+        "scale '2' is not a number; write an int or a float",
+    ),
+    "offset of fp16": (
+        instruction("cast_deq_fp16", HALF, WHOLE, dequantization=Dequantization((1,), (3,), 8)),
+        "int32 to fp16 has one scale, and neither an offset nor an upper half; leave these out",
+    ),
+    "wide offset": (
+        instruction("cast_deq", BYTES, SHORT, dequantization=Dequantization((1,), (256,), 16)),
+        "offset 256 must be a whole number in -256..255",
+    ),
+    "count of scales": (
+        instruction("cast_deq_vector", BYTES, SHORT, dequantization=Dequantization((1,) * 8, (0,) * 16, 16)),
+        "8 scales and 16 offsets are given; write one of each, or 16 of each, one for each number of a block",
+    ),
+    "gather offsets format": (
+        instruction("gather", tile("a", (64,), fp32), tile("b", (64,), fp32, 256), tile("o", (64,), int32, 512)),
+        "offsets 'o' are int32; declare their tile as uint32, in bytes",
+    ),
+    "gather offsets shape": (
+        instruction("gather", tile("a", (64,), fp32), tile("b", (64,), fp32, 256), tile("o", (8,), uint32, 512)),
+        "offsets 'o' [8] do not fill 'a' [64]; write one for each element",
+    ),
+    "gatherb offsets shape": (
+        instruction("gatherb", tile("a", (64,), fp32), tile("b", (64,), fp32, 256), tile("o", (64,), uint32, 512)),
+        "offsets 'o' [64] do not fill 'a' [64]; write one for each whole block of 8 elements",
+    ),
+    "gather format": (
+        instruction("gather", tile("a", (64,), int8), tile("b", (64,), int8, 256), tile("o", (64,), uint32, 512)),
+        "there is no int8 form, only fp16, bf16, fp32, int16, int32, uint16, uint32; cast first",
+    ),
+    "gather in place": (
+        instruction("gather", tile("a", (64,), fp32), tile("b", (64,), fp32), tile("o", (64,), uint32, 512)),
+        "destination 'a' and source 'b' overlap, but every repeat may read all of the source; use another buffer",
+    ),
     "shifted overlap": (
         instruction("adds", tile("A", (128,), fp32)[8:72], tile("A", (128,), fp32)[0:64]),
         "destination 'A' and source 'A' overlap, the destination beginning 32 B behind the source; let both begin",
@@ -191,3 +270,5 @@ def test_place_and_listing() -> None:
     assert cast.operands() == "A[0:8,0:64]:fp32, B[8:16,0:64]:fp32, CAST_FLOOR"
     assert instruction("duplicate", A, scalar=0.0, mask=(3, 9)).operands() == "A[0:16,0:64]:fp32, 0.0, mask 3:9"
     assert hash(cast) == hash(replace(cast))
+    scaled = instruction("cast_deq", BYTES, SHORT, dequantization=Dequantization((0.5,), (3,), 16, upper=True))
+    assert scaled.operands() == "b[0:32]:int8, s[0:16]:int16, scale 0.5, offset 3, upper half"

@@ -13,10 +13,11 @@ from vector_operands import UnifiedBuffer, ascend910b3, tile
 from ascend_sim.errors import KernelError
 from ascend_sim.isa.operands import GlobalTensor, LocalTensor
 from ascend_sim.isa.vector import VectorInstruction
+from ascend_sim.isa.vector_compute import Dequantization
 from ascend_sim.isa.vector_ops import VECTOR_OPS
 from ascend_sim.isa.words import Space
 from ascend_sim.kernel import vector
-from ascend_sim.numerics import RoundMode, bf16, fp16, fp32, int32, uint8
+from ascend_sim.numerics import RoundMode, bf16, fp16, fp32, int4x2, int8, int16, int32, uint8, uint32
 
 CHIP = ascend910b3()
 
@@ -62,10 +63,10 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Recording:
 
 
 def test_every_operation_has_a_function() -> None:
-    """The functions are the table of operations, with Python's keywords escaped; scalar select is one with select."""
+    """The functions are the table of operations, with Python's keywords escaped; two have several forms."""
     names = {name.rstrip("_") for name in vector.__all__} - {"Comparison"}
 
-    assert names == set(VECTOR_OPS) - {"select_scalar"}
+    assert names == set(VECTOR_OPS) - {"select_scalar", "cast_deq_fp16", "cast_deq_vector"}
 
 
 def test_tensors_without_gaps_are_runs(recorded: Recording) -> None:
@@ -242,6 +243,76 @@ def test_numpy_scalars_are_taken(recorded: Recording) -> None:
     assert [instruction.scalar for instruction in recorded] == [0.5, 5]
 
 
+def test_int4_casts_split(recorded: Recording) -> None:
+    """128 numbers a repeat are 64 B of int4x2: 300 repeats are 255 and 45, and come back unchanged."""
+    values = np.random.default_rng(0).integers(-8, 8, 300 * 128).astype(np.float16)
+    x, y = (tile(name, (300, 128), fp16, 98304 * i) for i, name in enumerate("xy"))
+    packed = tile("p", (300, 64), int4x2, 77824)
+
+    vector.cast(packed, x, RoundMode.CAST_RINT)
+    vector.cast(y, packed, RoundMode.CAST_NONE)
+
+    assert recorded.repeats == [255, 45, 255, 45]
+    assert recorded.run(x=values).read(y).ravel().tolist() == values.tolist()
+
+
+def test_cast_deq_chooses_its_form(recorded: Recording) -> None:
+    """One scale, 16 of them and an fp16 destination are three instructions of the vendor; numbers may be NumPy's."""
+    x, y = tile("x", (16,), int16), tile("y", (32,), int8, 1024)
+
+    vector.cast_deq(y, x, np.float32(0.5), 1)
+    vector.cast_deq(y, x, np.arange(16, dtype=np.float32), upper=True)
+    vector.cast_deq(tile("h", (64,), fp16, 2048), tile("w", (64,), int32, 4096), 2)
+
+    assert [one.operation.name for one in recorded] == ["cast_deq", "cast_deq_vector", "cast_deq_fp16"]
+    assert [one.dequantization for one in recorded] == [
+        Dequantization((0.5,), (1,), 16),
+        Dequantization(tuple(float(one) for one in range(16)), (0,) * 16, 16, upper=True),
+        Dequantization((2,), (0,), 8),
+    ]
+
+
+def test_cast_deq_splits_at_half_blocks(recorded: Recording) -> None:
+    """300 x 128 int16 become 300 x 256 int8, halves of blocks that two calls fill: 255 and 45 repeats each."""
+    values = np.random.default_rng(0).integers(-100, 100, 300 * 128).astype(np.int16)
+    x, y = tile("x", (300, 128), int16), tile("y", (300, 256), int8, 131072)
+
+    vector.cast_deq(y, x, 1)
+    vector.cast_deq(y, x, 1, upper=True)
+
+    assert recorded.repeats == [255, 45, 255, 45]
+    actual = recorded.run(x=values).read(y).reshape(-1, 2, 16)
+    assert actual[:, 0].ravel().tolist() == actual[:, 1].ravel().tolist() == values.tolist()
+
+
+def test_gather_splits_what_is_written_but_not_the_source(recorded: Recording) -> None:
+    """Every instruction reads the whole source; 300 repeats of offsets, an element each, are 255 and 45."""
+    count = 300 * 64
+    values = np.arange(1000, dtype=np.float32)
+    wanted = np.random.default_rng(0).integers(0, 1000, count)
+    x, y, offsets = tile("x", (1000,), fp32), tile("y", (300, 64), fp32, 8192), tile("o", (300, 64), uint32, 90112)
+
+    vector.gather(y, x, offsets)
+
+    assert recorded.repeats == [255, 45]
+    assert {one.inputs[0] for one in recorded} == {x}
+    memory = recorded.run(x=values, o=(wanted * 4).astype(np.uint32))
+    assert memory.read(y).ravel().tolist() == wanted.tolist()
+
+
+def test_gatherb_splits_at_eight_offsets_a_repeat(recorded: Recording) -> None:
+    """2400 blocks of 32 B are 300 repeats; the second instruction has the offsets from 255 x 8 on."""
+    values, wanted = np.arange(800, dtype=np.float32), np.random.default_rng(0).integers(0, 100, 2400)
+    x, y, offsets = tile("x", (800,), fp32), tile("y", (19200,), fp32, 8192), tile("o", (2400,), uint32, 90112)
+
+    vector.gatherb(y, x, offsets)
+
+    assert recorded.repeats == [255, 45]
+    assert recorded[1].inputs[1].origin == (255 * 8,)
+    memory = recorded.run(x=values, o=(wanted * 32).astype(np.uint32))
+    assert memory.read(y).tolist() == (wanted[:, np.newaxis] * 8 + np.arange(8)).ravel().tolist()
+
+
 X = tile("x", (16, 64), fp32)
 REFUSED = {
     "shape": (lambda: vector.add(X, X, X[:, 0:32]), "add: 'x' [16, 32] must have the shape of 'x' [16, 64]"),
@@ -264,6 +335,18 @@ REFUSED = {
     "bf16": (
         lambda: vector.exp(tile("y", (64,), bf16, 8192), tile("z", (64,), bf16)),
         "exp: there is no bf16 form, only fp16, fp32; cast to fp32 first",
+    ),
+    "cast_deq formats": (
+        lambda: vector.cast_deq(tile("y", (128,), int8, 8192), tile("z", (64,), int32), 1),
+        "cast_deq: there is no int32 form, only int16; cast first",
+    ),
+    "cast_deq scales": (
+        lambda: vector.cast_deq(tile("y", (128,), int8, 8192), tile("z", (64,), int16), [1, 2]),
+        "cast_deq_vector: 2 scales and 2 offsets are given; write one of each, or 16 of each, one for each number",
+    ),
+    "cast_deq of a number": (
+        lambda: vector.cast_deq(tile("y", (128,), int8, 8192), 1, 1),
+        "cast_deq: operand 1 is not a tensor in UB",
     ),
     "wide reduction": (
         lambda: vector.whole_reduce_sum(tile("m", (2,), fp32), tile("z", (2, 512), fp32, 8192)),

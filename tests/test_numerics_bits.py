@@ -1,4 +1,4 @@
-"""Multiplying by powers of two with integer additions."""
+"""Packing int4 numbers, and multiplying by powers of two with integer additions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ascend_sim.numerics import exponent_add, rescale_increment
+from ascend_sim.numerics import exponent_add, pack_int4, rescale_increment, unpack_int4
 
 UNIT = 2**23
 
@@ -70,3 +70,18 @@ def test_rescale_increment_multiplies_within_the_derived_bound(delta: float) -> 
 
     error = rescaled / (fractions.astype(np.float64) * 2.0**-2 * (1 + delta)) - 1
     assert np.abs(error).max() <= abs(delta) / 2 + 2e-6 + delta**2
+
+
+def test_int4_numbers_lie_in_the_halves_of_bytes() -> None:
+    """The first of two numbers is in bits 0 to 3, in two's complement; numbers beyond the range are saturated."""
+    assert pack_int4(np.array([[1, 2, -8, 7], [-1, 0, 100, -100]], np.int8)).tolist() == [[0x21, 0x78], [0x0F, 0x87]]
+
+
+def test_unpacking_undoes_packing() -> None:
+    """Every pair of int4 numbers comes back, in its place."""
+    pairs = np.array([[a, b] for a in range(-8, 8) for b in range(-8, 8)], np.int8)
+
+    back = unpack_int4(pack_int4(pairs))
+
+    assert back.dtype == np.int8
+    assert back.tolist() == pairs.tolist()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ascend_sim.errors import UserError
-from ascend_sim.numerics import DTYPES, DType, RoundMode, bf16, cast, fp16, fp32, int8, int16, int32, uint8
+from ascend_sim.numerics import DTYPES, DType, RoundMode, bf16, cast, fp16, fp32, int8, int16, int32, int64, uint8
 
 MANTISSA_BITS_AND_EXPONENTS = {fp32: (23, -126, 127), fp16: (10, -14, 15), bf16: (7, -126, 127)}
 MODES = [mode for mode in RoundMode if mode is not RoundMode.CAST_NONE]
@@ -95,6 +95,32 @@ def test_int32_to_fp32_rounds_once(values: list[int], mode: RoundMode) -> None:
     assert [float(number) for number in actual] == [round_float(value, fp32, mode) for value in values]
 
 
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1), st.sampled_from(MODES))
+def test_int64_to_floats_rounds_once(values: list[int], mode: RoundMode) -> None:
+    """An int64 of more than 53 bits is rounded to the format itself, not to float64 first."""
+    for to in (fp32, bf16):
+        actual = cast(np.array(values, np.int64), to, mode)
+
+        assert [float(number) for number in actual] == [exactly(value, to, mode) for value in values]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_int64_beside_a_tie_of_fp32(mode: RoundMode) -> None:
+    """2^62 + 2^38 is a tie of fp32 and one more is not, which float64 (steps of 2^10 there) cannot tell."""
+    tie = 2**62 + 2**38
+    values = [tie, tie + 1, tie - 1, -tie, -tie - 1, -tie + 1, 2**63 - 1, -(2**63), 2**53 + 1]
+
+    actual = cast(np.array(values, np.int64), fp32, mode)
+
+    assert [float(number) for number in actual] == [exactly(value, fp32, mode) for value in values]
+
+
+def exactly(value: int, to: DType, mode: RoundMode) -> float:
+    """Round a whole number to the significant bits of *to*, by definition."""
+    unit = Fraction(2) ** max(abs(value).bit_length() - 1 - MANTISSA_BITS_AND_EXPONENTS[to][0], 0)
+    return float(round_whole(Fraction(value) / unit, mode) * unit)
+
+
 def test_int32_ties_to_fp32() -> None:
     """Above 2^24 fp32 holds even numbers only: the odd ones are ties, which go to the even multiple of 2 or away."""
     ties = np.array([2**24 + 1, 2**24 + 3, -(2**24) - 1], np.int32)
@@ -108,7 +134,7 @@ def test_int32_ties_to_fp32() -> None:
 @given(st.lists(st.floats(width=32, allow_nan=False), min_size=1), st.sampled_from(MODES))
 def test_fp32_to_integers_rounds_and_saturates(values: list[float], mode: RoundMode) -> None:
     """A float beyond the range of an integer becomes the nearest end of it, infinities included."""
-    for to in (int8, uint8, int16, int32):
+    for to in (int8, uint8, int16, int32, int64):
         limits = np.iinfo(to.numpy)
         expected = [
             min(max(round_whole(Fraction(value), mode), limits.min), limits.max)
@@ -195,5 +221,5 @@ def test_shapes_are_kept() -> None:
 
 def test_unknown_numpy_type_is_refused() -> None:
     """A NumPy type that the chip does not have is named, with the types that can be cast."""
-    with pytest.raises(UserError, match="cast cannot read values of NumPy type int64; convert them first to float64"):
-        cast(np.array([1], np.int64), fp32, RoundMode.CAST_RINT)
+    with pytest.raises(UserError, match="cast cannot read values of NumPy type uint64; convert them first to float64"):
+        cast(np.array([1], np.uint64), fp32, RoundMode.CAST_RINT)

@@ -12,7 +12,8 @@ from ascend_sim.isa.instruction import Operand
 from ascend_sim.isa.operands import Buffer, LocalTensor
 from ascend_sim.isa.source import SourceLine
 from ascend_sim.isa.vector import VectorInstruction
-from ascend_sim.isa.vector_ops import VECTOR_OPS, Comparison, Pattern
+from ascend_sim.isa.vector_compute import Comparison, Dequantization
+from ascend_sim.isa.vector_ops import VECTOR_OPS, Pattern
 from ascend_sim.isa.words import MemoryOrder, Space
 from ascend_sim.numerics import DType, RoundMode
 
@@ -60,4 +61,18 @@ def instruction(name: str, dst: LocalTensor, *inputs: LocalTensor, **more: Any) 
         more.setdefault("round_mode", RoundMode.CAST_RINT)
     if operation.pattern is Pattern.COMPARE:
         more.setdefault("comparison", Comparison.LT)
+    if operation.deq:
+        count = 16 if name == "cast_deq_vector" else 1
+        more.setdefault("dequantization", Dequantization((0.5,) * count, (0,) * count, 16))
     return VectorInstruction(where=HERE, name=name, destination=dst, inputs=inputs, **more)
+
+
+def execute(vector: VectorInstruction, *values: Any, before: Any = None) -> Any:
+    """Run one instruction on *values* of its inputs and *before* in its destination; return the destination."""
+    memory = UnifiedBuffer()
+    if before is not None:
+        memory.write(vector.destination, before)
+    for operand, value in zip(vector.inputs, values, strict=True):
+        memory.write(operand, value)
+    vector.write(memory, vector.read(memory))
+    return memory.read(vector.destination)

@@ -11,12 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ascend_sim.config import Chip, VectorRow
+from ascend_sim.errors import Diagnostic, NumericsError
 from ascend_sim.isa.instruction import Instruction, Memory, Operand, expect_alignment, expect_space
 from ascend_sim.isa.operands import LocalTensor, round_up
 from ascend_sim.isa.timing import Run
-from ascend_sim.isa.vector_ops import VECTOR_OPS, Arguments, Comparison, Pattern, VectorOp
+from ascend_sim.isa.vector_compute import Arguments, Comparison, Dequantization
+from ascend_sim.isa.vector_ops import VECTOR_OPS, Pattern, VectorOp
+from ascend_sim.isa.vector_rules import dequantization_faults, overlap_faults, scalar_faults, share_bytes
 from ascend_sim.isa.words import CoreKind, MemoryOrder, Pipe, Space
-from ascend_sim.numerics import DType, RoundMode, bf16, cast, uint8
+from ascend_sim.numerics import DType, RoundMode, bf16, uint8, uint32
+
+_BY_DESTINATION = (
+    Pattern.ELEMENTWISE, Pattern.SELECT, Pattern.ROW_BLOCKS, Pattern.GATHER, Pattern.GATHER_BLOCKS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +43,7 @@ class VectorInstruction(Instruction):
     round_mode: RoundMode | None = None
     comparison: Comparison | None = None
     mask: tuple[int, int] | None = None
+    dequantization: Dequantization | None = None
 
     @property
     def mnemonic(self) -> str:  # type: ignore[override]  # one class serves the whole table
@@ -60,13 +68,21 @@ class VectorInstruction(Instruction):
     @property
     def body(self) -> LocalTensor:
         """The operand whose elements or rows are counted in repeats."""
-        by_destination = self.operation.pattern in (Pattern.ELEMENTWISE, Pattern.SELECT, Pattern.ROW_BLOCKS)
-        return self.destination if by_destination else self.inputs[0]
+        if self.operation.pattern is Pattern.ELEMENTWISE and self.destination.dtype.numbers > 1:
+            return self.inputs[0]
+        return self.destination if self.operation.pattern in _BY_DESTINATION else self.inputs[0]
 
     @property
     def data(self) -> tuple[LocalTensor, ...]:
-        """The sources that hold values, without the bit mask of select."""
+        """The sources that hold values, without the bit mask of select and the offsets of gathers."""
+        if self.gathers:
+            return self.inputs[:1]
         return self.inputs[1:] if self.operation.pattern is Pattern.SELECT else self.inputs
+
+    @property
+    def gathers(self) -> bool:
+        """Whether the first source is read at the byte offsets in the second, and so never split."""
+        return self.operation.pattern in (Pattern.GATHER, Pattern.GATHER_BLOCKS)
 
     @property
     def row_broadcast(self) -> bool:
@@ -82,8 +98,8 @@ class VectorInstruction(Instruction):
         return not all(operand.contiguous for operand in (self.destination, *self.inputs))
 
     def lanes(self, chip: Chip) -> int:
-        """Elements of a full repeat, set by the widest operand."""
-        widest = max(operand.dtype.bytes for operand in (self.destination, *self.inputs))
+        """Elements of a full repeat, set by the widest operand that holds values."""
+        widest = max(operand.dtype.bytes for operand in (self.destination, *self.data))
         return chip.vector.repeat_bytes.value // widest
 
     def repeats(self, chip: Chip) -> int:
@@ -111,7 +127,12 @@ class VectorInstruction(Instruction):
         if repeats > limit:
             yield f"{repeats} repeats are above the limit of {limit} of one instruction; split the operands"
         for source in self.inputs:
-            yield from _overlap_faults(self.destination, source, repeats)
+            yield from overlap_faults(self.destination, source, repeats)
+        if self.gathers and share_bytes(self.destination, self.inputs[0]):
+            yield (
+                f"destination '{self.destination.buffer.name}' and source '{self.inputs[0].buffer.name}' overlap, but "
+                f"every repeat may read all of the source; use another buffer"
+            )
         if self._cost(chip) is None:
             keys = " or ".join(self.operation.cost_keys(*self._formats))
             yield (
@@ -165,11 +186,13 @@ class VectorInstruction(Instruction):
     def _parameter_faults(self) -> Iterator[str]:
         if self.operation.scalar:
             dtype = self.destination.dtype if self.operation.accumulates else self._formats[0]
-            yield from _scalar_faults(self.scalar, dtype, shift=self.name.startswith("shift"))
+            yield from scalar_faults(self.scalar, dtype, shift=self.name.startswith("shift"))
         if self.name == "cast" and not isinstance(self.round_mode, RoundMode):
             yield f"round mode {self.round_mode!r} is not a RoundMode; write RoundMode.CAST_RINT, for example"
         if self.operation.pattern is Pattern.COMPARE and self.comparison is None:
             yield "no comparison is given; write 'LT', for example"
+        if self.operation.deq:
+            yield from dequantization_faults(self.dequantization, *self._formats, vector=self.name == "cast_deq_vector")
 
     def _shape_faults(self, chip: Chip) -> Iterator[str]:
         pattern = self.operation.pattern
@@ -179,6 +202,12 @@ class VectorInstruction(Instruction):
             yield from self._whole_faults(chip)
         elif pattern in (Pattern.BLOCK, Pattern.PAIR):
             yield from self._group_faults(chip)
+        elif pattern is Pattern.HALF_BLOCKS:
+            yield from self._half_block_faults(chip)
+        elif self.gathers:
+            yield from self._gather_faults(chip)
+        elif any(operand.dtype.numbers > 1 for operand in (self.destination, *self.inputs)):
+            yield from self._packed_faults()
         else:
             yield from self._elementwise_faults(chip)
 
@@ -194,6 +223,44 @@ class VectorInstruction(Instruction):
             )
         elif self.destination.shape != expected:
             yield f"{_shown(source)} reduces to {list(expected)}, not to {_shown(self.destination)}"
+        yield from self._run_faults()
+
+    def _half_block_faults(self, chip: Chip) -> Iterator[str]:
+        source, block = self.inputs[0], chip.vector.block_bytes.value // self.inputs[0].dtype.bytes
+        expected = (*source.shape[:-1], 2 * source.columns)
+        if source.columns % block:
+            yield (
+                f"{_shown(source)} has {source.columns} columns, which are no whole blocks of {block}; pad to "
+                f"{round_up(source.columns, block)} columns"
+            )
+        elif self.destination.shape != expected:
+            yield (
+                f"{_shown(source)} fills halves of the blocks of {list(expected)}, not of {_shown(self.destination)}: "
+                f"{block} numbers in one half of each block, and the other half stays"
+            )
+        yield from self._run_faults()
+
+    def _packed_faults(self) -> Iterator[str]:
+        source = self.inputs[0]
+        numbers = [one.columns * one.dtype.numbers for one in (source, self.destination)]
+        if source.shape[:-1] != self.destination.shape[:-1] or numbers[0] != numbers[1]:
+            yield (
+                f"{_shown(source)} {source.dtype} holds {numbers[0]} numbers in a row, {_shown(self.destination)} "
+                f"{self.destination.dtype} {numbers[1]}; an int4x2 element holds two: write the same number of both"
+            )
+        yield from self._run_faults()
+
+    def _gather_faults(self, chip: Chip) -> Iterator[str]:
+        offsets, destination = self.inputs[1], self.destination
+        group = 1
+        if self.operation.pattern is Pattern.GATHER_BLOCKS:
+            group = chip.vector.block_bytes.value // destination.dtype.bytes
+        if offsets.dtype != uint32:
+            yield f"offsets '{offsets.buffer.name}' are {offsets.dtype}; declare their tile as uint32, in bytes"
+        expected = (*destination.shape[:-1], destination.columns // group)
+        if offsets.shape != expected or destination.columns % group:
+            each = "element" if group == 1 else f"whole block of {group} elements"
+            yield f"offsets {_shown(offsets)} do not fill {_shown(destination)}; write one for each {each}"
         yield from self._run_faults()
 
     def _elementwise_faults(self, chip: Chip) -> Iterator[str]:
@@ -281,7 +348,7 @@ class VectorInstruction(Instruction):
         return next((rows[key] for key in keys if key in rows), None)
 
     def timing(self, chip: Chip) -> Run:
-        """Back-to-back cycles from the mskpp tables, time to the result from the isolated measurements.
+        """Back-to-back cycles from the mskpp tables, time to the result from isolated and dependent measurements.
 
         Counter mode, for a run of several repeats whose last is not full, costs extra (pto-isa cost model); a
         single repeat is cut to length by the bit mask, which is free.
@@ -290,7 +357,8 @@ class VectorInstruction(Instruction):
         assert row is not None, "check() refuses operations without a cost"
         repeats = self.repeats(chip)
         occupancy = _whole_cycles(row.first_cycles + row.further_cycles * (repeats - 1))
-        latency = max(_whole_cycles(row.latency_cycles + row.further_cycles * repeats), occupancy)
+        alone = _whole_cycles(row.latency_cycles + row.further_cycles * repeats)
+        latency = max(alone - chip.vector.isolated_cycles.value, occupancy)
         extra = 0
         if len(self.body.shape) == 1 and repeats > 1 and self.body.elements % self.lanes(chip):
             extra = chip.vector.count_mode_cycles.value
@@ -317,9 +385,30 @@ class VectorInstruction(Instruction):
         written = self._written
         if self.operation.accumulates:
             values.append(memory.read(written))
-        arguments = Arguments(written.shape, written.dtype, self.scalar, self.round_mode, self.comparison)
+        if self.gathers:
+            self._expect_offsets(values[1])
+        arguments = Arguments(
+            written.shape, written.dtype, self._formats[0], self.scalar, self.round_mode, self.comparison,
+            self.dequantization,
+        )  # fmt: skip
         with np.errstate(all="ignore"):
             return self.operation.compute(tuple(values), arguments)
+
+    def _expect_offsets(self, offsets: NDArray[Any]) -> None:
+        """Raise a NumericsError for an offset that the unit cannot read at, or outside of the source."""
+        source = self.inputs[0]
+        group = self.destination.elements // offsets.size
+        size = group * source.dtype.bytes
+        last = source.elements * source.dtype.bytes - size
+        wrong = (offsets > last) | (offsets % size != 0)
+        if not wrong.any():
+            return
+        index = int(np.flatnonzero(wrong.ravel())[0])
+        message = (
+            f"{self.name}: offset {index} of '{self.inputs[1].buffer.name}' is {int(offsets.ravel()[index])}; source "
+            f"{_shown(source)} is read at multiples of {size} B from 0 to {last}: write byte offsets into the source"
+        )
+        raise NumericsError(Diagnostic(message, self.where.file, self.where.line))
 
     def write(self, memory: Memory, result: NDArray[Any]) -> None:
         """Store the result."""
@@ -330,6 +419,7 @@ class VectorInstruction(Instruction):
         parts: list[object] = [self.destination, *self.inputs]
         parts += [] if self.scalar is None else [self.scalar]
         parts += [choice.value for choice in (self.round_mode, self.comparison) if choice is not None]
+        parts += [] if self.dequantization is None else [self.dequantization]
         parts += [] if self.mask is None else [f"mask {self.mask[0]}:{self.mask[1]}"]
         return ", ".join(str(part) for part in parts)
 
@@ -345,68 +435,3 @@ def _whole_cycles(cycles: float) -> int:
 
 def _shown(tensor: LocalTensor) -> str:
     return f"'{tensor.buffer.name}' {list(tensor.shape)}"
-
-
-def _scalar_faults(scalar: object, dtype: DType, *, shift: bool) -> Iterator[str]:
-    if isinstance(scalar, bool) or not isinstance(scalar, int | float):
-        given = f"'{scalar.buffer.name}'" if isinstance(scalar, LocalTensor) else repr(scalar)
-        yield f"scalar {given} is not a number; write an int or a float"
-        return
-    if dtype.is_float:
-        with np.errstate(all="ignore"):
-            stored = cast(np.asarray(scalar, np.float64), dtype, RoundMode.CAST_RINT)
-        if math.isfinite(scalar) and not np.isfinite(stored.astype(np.float32)):
-            yield f"scalar {scalar!r} is above the largest {dtype} number; use a wider format"
-        return
-    limits = np.iinfo(dtype.numpy)
-    low, high = (0, dtype.bytes * 8 - 1) if shift else (int(limits.min), int(limits.max))
-    if scalar != scalar or scalar != int(scalar) or not low <= scalar <= high:
-        yield f"scalar {scalar!r} must be a whole number in {low}..{high} for {dtype}"
-
-
-def _overlap_faults(destination: LocalTensor, source: LocalTensor, repeats: int) -> Iterator[str]:
-    """Refuse a destination that would overwrite what a later repeat of the same instruction reads.
-
-    With the same start each repeat writes where it has read, if the destination does not advance faster.
-    """
-    if destination.space is not source.space or not _share_bytes(destination, source):
-        return
-    names = f"destination '{destination.buffer.name}' and source '{source.buffer.name}'"
-    distance = destination.address - source.address
-    if distance:
-        side = "behind" if distance > 0 else "before"
-        yield (
-            f"{names} overlap, the destination beginning {abs(distance)} B {side} the source; let both begin "
-            f"at the same element or use windows that share no byte"
-        )
-    elif repeats > 1 and _advance(destination) > _advance(source):
-        yield (
-            f"{names} begin at the same byte, but the destination advances faster ({_advance(destination)} B "
-            f"in all against {_advance(source)} B), so it overwrites what later repeats read; use another buffer"
-        )
-
-
-def _advance(tensor: LocalTensor) -> int:
-    elements = tensor.rows * tensor.pitch if len(tensor.shape) == 2 else tensor.elements
-    return elements * tensor.dtype.bytes
-
-
-def _share_bytes(one: LocalTensor, other: LocalTensor) -> bool:
-    """Whether two row-major views have a byte in common, looked at row by row."""
-    (begin, end), (other_begin, other_end) = one.span(), other.span()
-    if begin >= other_end or other_begin >= end:
-        return False
-    starts, size = _row_runs(one)
-    other_starts, other_size = _row_runs(other)
-    before = np.searchsorted(other_starts, starts + size) - 1
-    return bool(np.any((before >= 0) & (other_starts[before] + other_size > starts)))
-
-
-def _row_runs(tensor: LocalTensor) -> tuple[NDArray[np.int64], int]:
-    """First byte of each gap-free run of elements, ascending, and the bytes of a run."""
-    if tensor.contiguous:
-        return np.array([tensor.address]), tensor.elements * tensor.dtype.bytes
-    return (
-        tensor.address + np.arange(tensor.rows) * tensor.pitch * tensor.dtype.bytes,
-        tensor.columns * tensor.dtype.bytes,
-    )

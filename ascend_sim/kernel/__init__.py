@@ -31,7 +31,21 @@ from ascend_sim.kernel.program import BufferUse, Call, CoreId, Program, Stream, 
 from ascend_sim.kernel.ring import Ring
 from ascend_sim.kernel.vector import *  # noqa: F403
 from ascend_sim.kernel.vector import __all__ as _vector_functions
-from ascend_sim.numerics import DType, RoundMode, bf16, fp16, fp32, int8, int16, int32, uint8, uint16, uint32
+from ascend_sim.numerics import (
+    DType,
+    RoundMode,
+    bf16,
+    fp16,
+    fp32,
+    int4x2,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+)
 
 AIC = CoreKind.AIC
 AIV = CoreKind.AIV
@@ -69,9 +83,11 @@ __all__ = [
     "fixpipe",
     "fp16",
     "fp32",
+    "int4x2",
     "int8",
     "int16",
     "int32",
+    "int64",
     "kernel",
     "load_data",
     "mmad",

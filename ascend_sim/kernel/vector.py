@@ -14,26 +14,26 @@ All functions raise a KernelError with the user's line for operands that do not 
 
 from __future__ import annotations
 
-import builtins
-import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from ascend_sim.config import Chip
 from ascend_sim.errors import Diagnostic, KernelError
 from ascend_sim.isa.operands import Buffer, GlobalTensor, LocalTensor
 from ascend_sim.isa.source import SourceLine, user_line
 from ascend_sim.isa.vector import VectorInstruction
-from ascend_sim.isa.vector_ops import Comparison, Pattern
+from ascend_sim.isa.vector_compute import Comparison, Dequantization
+from ascend_sim.kernel.split import split
 from ascend_sim.kernel.trace import current, emit
-from ascend_sim.numerics import RoundMode, uint8
+from ascend_sim.numerics import RoundMode, fp16
 
 __all__ = [
     "Comparison",
     "abs",
     "add",
+    "add_relu",
+    "add_relu_cast",
     "adds",
     "and_",
     "axpy",
@@ -42,12 +42,17 @@ __all__ = [
     "block_reduce_sum",
     "brcb",
     "cast",
+    "cast_deq",
     "compare",
     "compare_scalar",
     "copy",
     "div",
     "duplicate",
     "exp",
+    "fused_mul_add",
+    "fused_mul_add_relu",
+    "gather",
+    "gatherb",
     "leaky_relu",
     "ln",
     "max",
@@ -56,6 +61,7 @@ __all__ = [
     "mins",
     "mul",
     "mul_add_dst",
+    "mul_cast",
     "muls",
     "not_",
     "or_",
@@ -68,6 +74,8 @@ __all__ = [
     "shift_right",
     "sqrt",
     "sub",
+    "sub_relu",
+    "sub_relu_cast",
     "whole_reduce_max",
     "whole_reduce_min",
     "whole_reduce_sum",
@@ -124,6 +132,41 @@ def not_(dst: LocalTensor, src: LocalTensor) -> None:
 def mul_add_dst(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
     """dst = src0 * src1 + dst; fp16 sources may be summed in fp32."""
     _issue("mul_add_dst", dst, src0, src1)
+
+
+def add_relu(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+    """dst = the larger of src0 + src1 and 0."""
+    _issue("add_relu", dst, src0, src1)
+
+
+def sub_relu(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+    """dst = the larger of src0 - src1 and 0."""
+    _issue("sub_relu", dst, src0, src1)
+
+
+def add_relu_cast(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+    """dst = the larger of src0 + src1 and 0, in the format of dst; rounded to nearest even, integers saturated."""
+    _issue("add_relu_cast", dst, src0, src1)
+
+
+def sub_relu_cast(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+    """dst = the larger of src0 - src1 and 0, in the format of dst; rounded to nearest even, integers saturated."""
+    _issue("sub_relu_cast", dst, src0, src1)
+
+
+def mul_cast(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+    """dst = src0 * src1 in the format of dst; rounded to nearest even and saturated."""
+    _issue("mul_cast", dst, src0, src1)
+
+
+def fused_mul_add(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+    """dst = src0 * dst + src1."""
+    _issue("fused_mul_add", dst, src0, src1)
+
+
+def fused_mul_add_relu(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+    """dst = the larger of src0 * dst + src1 and 0."""
+    _issue("fused_mul_add_relu", dst, src0, src1)
 
 
 def axpy(dst: LocalTensor, src: LocalTensor, scalar: Scalar) -> None:
@@ -220,6 +263,41 @@ def cast(dst: LocalTensor, src: LocalTensor, round_mode: RoundMode) -> None:
     _issue("cast", dst, src, round_mode=round_mode)
 
 
+def cast_deq(
+    dst: LocalTensor,
+    src: LocalTensor,
+    scale: Scalar | Sequence[Scalar],
+    offset: int | Sequence[int] = 0,
+    *,
+    upper: bool = False,
+) -> None:
+    """dst = src * scale + offset in the format of dst; int32 to fp16 (without offset) or int16 to int8.
+
+    From int16 to int8, dst has twice the elements of src: each block of 16 numbers fills the lower half of a 32 B block
+    of dst, or the *upper* one, and the other half stays as it is. There may be 16 scales, and an offset or 16, one for
+    each number of a block.
+    """
+    scales, offsets = _numbers(scale), _numbers(offset)
+    name = "cast_deq_vector" if len(scales) > 1 else "cast_deq"
+    if isinstance(dst, LocalTensor) and dst.dtype == fp16:
+        name = "cast_deq_fp16"
+    if name == "cast_deq_vector" and len(offsets) == 1:
+        offsets *= len(scales)
+    size = src.dtype.bytes if isinstance(src, LocalTensor) else 1
+    block = current().chip.vector.block_bytes.value // size
+    _issue(name, dst, src, dequantization=Dequantization(scales, offsets, block, upper))
+
+
+def gather(dst: LocalTensor, src: LocalTensor, offsets: LocalTensor) -> None:
+    """dst = the elements of src at the byte *offsets* (uint32, one for each element of dst)."""
+    _issue("gather", dst, src, offsets)
+
+
+def gatherb(dst: LocalTensor, src: LocalTensor, offsets: LocalTensor) -> None:
+    """dst = the 32 B blocks of src at the byte *offsets* (uint32, one for each block of dst), one after the other."""
+    _issue("gatherb", dst, src, offsets)
+
+
 def compare(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, mode: Comparison | str) -> None:
     """Set the bits of dst (uint8, an eighth of the elements) where src0 < src1, for *mode* "LT", and so on."""
     _issue("compare", dst, src0, src1, comparison=mode)
@@ -286,6 +364,7 @@ def _issue(
     round_mode: RoundMode | None = None,
     comparison: Comparison | str | None = None,
     mask: tuple[int, int] | None = None,
+    dequantization: Dequantization | None = None,
 ) -> None:
     where = user_line()
     faults = [
@@ -308,16 +387,28 @@ def _issue(
         name=name,
         destination=dst,
         inputs=inputs,
-        scalar=scalar.item() if isinstance(scalar, np.generic) else scalar,
+        scalar=_plain(scalar),
         round_mode=round_mode,
         comparison=comparison,
         mask=mask,
+        dequantization=dequantization,
     )
     faults = list(whole.operand_faults(chip))
     if faults:
         raise _refuse(name, faults, where)
     for part in split(whole, chip):
         emit(part)
+
+
+def _plain(number: Scalar | None) -> Scalar | None:
+    """A number computed with NumPy as one of Python; anything else as it is."""
+    return number.item() if isinstance(number, np.generic) else number
+
+
+def _numbers(values: Any) -> tuple[Any, ...]:
+    """One number, or those of a sequence, as a tuple."""
+    several = isinstance(values, list | tuple | np.ndarray)
+    return tuple(map(_plain, values)) if several else (_plain(values),)
 
 
 def _named(operand: object) -> str:
@@ -328,65 +419,3 @@ def _named(operand: object) -> str:
 
 def _refuse(name: str, faults: list[str], where: SourceLine) -> KernelError:
     return KernelError([Diagnostic(f"{name}: {fault}", where.file, where.line) for fault in faults])
-
-
-def split(whole: VectorInstruction, chip: Chip) -> Iterator[VectorInstruction]:
-    """Yield the hardware instructions of *chip* that together do what *whole* says, in order of address."""
-    if not whole.by_rows:
-        yield from _split_runs(whole, chip)
-        return
-    lanes, body = whole.lanes(chip), whole.body
-    rows_per_repeat = body.rows // whole.repeats(chip)
-    runs = [operand for operand in (whole.destination, *whole.inputs) if len(operand.shape) == 1]
-    sizes = [rows_per_repeat * run.dtype.bytes for run in runs]
-    step = rows_per_repeat * _repeats_of_one(chip, whole.repeats(chip), sizes)
-    for row in range(0, body.rows, step):
-        rows = slice(row, builtins.min(row + step, body.rows))
-        for column in range(0, body.columns, lanes):
-            yield _window(whole, rows, slice(column, builtins.min(column + lanes, body.columns)))
-
-
-def _window(whole: VectorInstruction, rows: slice, columns: slice) -> VectorInstruction:
-    """*whole* on some rows, and on some columns of the operands that are as wide as its body."""
-
-    def window(operand: LocalTensor) -> LocalTensor:
-        if len(operand.shape) == 1 or operand.columns != whole.body.columns:
-            return operand[rows]
-        return operand[rows, columns]
-
-    return replace(whole, destination=window(whole.destination), inputs=tuple(map(window, whole.inputs)))
-
-
-def _split_runs(whole: VectorInstruction, chip: Chip) -> Iterator[VectorInstruction]:
-    operands = (whole.destination, *whole.inputs)
-    lanes, total = whole.lanes(chip), whole.body.elements
-    # How many elements of the body belong to one element of each operand: 8 for a mask, a group for a reduction.
-    bits = whole.operation.pattern in (Pattern.COMPARE, Pattern.SELECT)
-    shares = [8 if bits and operand.dtype == uint8 else total // operand.elements for operand in operands]
-    sizes = [lanes // share * operand.dtype.bytes for share, operand in zip(shares, operands, strict=True)]
-    step = lanes * _repeats_of_one(chip, math.ceil(total / lanes), sizes)
-    for begin in range(0, total, step):
-        end = builtins.min(begin + step, total)
-        destination, *inputs = (
-            _run(operand, begin // share, math.ceil(end / share))
-            for operand, share in zip(operands, shares, strict=True)
-        )
-        yield replace(whole, destination=destination, inputs=tuple(inputs))
-
-
-def _run(tensor: LocalTensor, begin: int, end: int) -> LocalTensor:
-    """Elements *begin* to *end* of a tensor without gaps, as a vector."""
-    if len(tensor.shape) == 2:
-        (row, column), pitch = tensor.origin, tensor.pitch
-        tile, origin = (math.prod(tensor.tile),), (row * pitch + column,)
-        tensor = replace(tensor, tile=tile, origin=origin, shape=(tensor.elements,))
-    return tensor[begin:end]
-
-
-def _repeats_of_one(chip: Chip, wanted: int, bytes_per_repeat: list[int]) -> int:
-    """Repeats of one instruction, such that the next one begins on a block in every operand without gaps."""
-    limit, block = chip.vector.max_repeats.value, chip.vector.block_bytes.value
-    if wanted <= limit:
-        return wanted
-    multiple = math.lcm(*(block // math.gcd(block, size) for size in bytes_per_repeat))
-    return limit // multiple * multiple

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ascend_sim.numerics.bits import exponent_add, rescale_increment
+from ascend_sim.numerics.bits import exponent_add, pack_int4, rescale_increment, unpack_int4
 from ascend_sim.numerics.casts import RoundMode, cast
 from ascend_sim.numerics.formats import (
     DTYPES,
@@ -10,9 +10,11 @@ from ascend_sim.numerics.formats import (
     bf16,
     fp16,
     fp32,
+    int4x2,
     int8,
     int16,
     int32,
+    int64,
     uint8,
     uint16,
     uint32,
@@ -27,11 +29,15 @@ __all__ = [
     "exponent_add",
     "fp16",
     "fp32",
+    "int4x2",
     "int8",
     "int16",
     "int32",
+    "int64",
+    "pack_int4",
     "rescale_increment",
     "uint8",
     "uint16",
     "uint32",
+    "unpack_int4",
 ]

@@ -1,4 +1,4 @@
-"""Multiplying floats by powers of two with integer additions on their bits (the rescale of AMLA).
+"""Work on bits: int4 numbers in bytes, and multiplying floats by powers of two with integer additions (AMLA).
 
 An fp32 number with sign S, exponent field E and fraction field M, read as an int32, is
 I = M + 2^23 E - 2^31 S. Adding n 2^23 to I adds n to the exponent field and leaves sign and fraction alone.
@@ -57,3 +57,19 @@ def rescale_increment(n_difference: ArrayLike, epsilon: ArrayLike) -> NDArray[np
     correction = np.asarray(epsilon, dtype=np.float32) + np.float32(INCREMENT_BIAS)
     increment: NDArray[Any] = np.asarray((clipped + correction) * np.float32(EXPONENT_UNIT))
     return cast(increment, int32, RoundMode.CAST_ROUND)
+
+
+def pack_int4(values: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """Return *values* of shape (..., 2 n) as bytes of shape (..., n), neighbours sharing one, the first in bits 0 to 3.
+
+    Numbers beyond -8..7 are saturated. That the first number is the lower half is how the vendor's int4b_t is
+    understood here; no document was found that says so.
+    """
+    halves = np.clip(values, -8, 7).astype(np.uint8) & np.uint8(0xF)
+    return np.asarray(halves[..., ::2] | (halves[..., 1::2] << np.uint8(4)))
+
+
+def unpack_int4(values: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Return the numbers of shape (..., 2 n) that `pack_int4` has put into bytes of shape (..., n)."""
+    pairs = np.stack((values << np.uint8(4), values), axis=-1).view(np.int8)
+    return np.asarray(pairs >> np.int8(4)).reshape(*values.shape[:-1], -1)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ascend_sim.errors import UserError
-from ascend_sim.numerics.formats import DTYPES, DType, bf16, fp16, fp32
+from ascend_sim.numerics.formats import DTYPES, DType, bf16, fp16, fp32, int64
 
 
 class RoundMode(Enum):
@@ -30,7 +30,7 @@ class RoundMode(Enum):
 
 _MANTISSA_BITS_AND_BIAS = {fp32: (23, 127), fp16: (10, 15), bf16: (7, 127)}
 
-_FORMAT_OF = {dtype.numpy: dtype for dtype in DTYPES.values()}
+_FORMAT_OF = {dtype.numpy: dtype for dtype in DTYPES.values() if dtype.numbers == 1}
 
 
 def cast(values: NDArray[Any], to: DType, mode: RoundMode) -> NDArray[Any]:
@@ -46,14 +46,15 @@ def cast(values: NDArray[Any], to: DType, mode: RoundMode) -> NDArray[Any]:
     Where CAST_NONE meets a conversion that needs rounding, it acts as CAST_RINT for a float result and as
     CAST_TRUNC for an integer one. That is an assumption (no source found): state a mode where it matters.
 
-    Raise a UserError if the values are in none of the chip's formats, or float64 for references.
+    Raise a UserError if the values are in none of the chip's formats, or float64 for references. Packed formats
+    (int4x2) are not cast but packed, see `pack_int4`.
     """
     values = np.asarray(values)
     source = _FORMAT_OF.get(values.dtype)
     if source is None and values.dtype != np.float64:
         raise UserError(
             f"cast cannot read values of NumPy type {values.dtype}; convert them first to float64 or to one "
-            f"of {', '.join(DTYPES)}"
+            f"of {', '.join(map(str, _FORMAT_OF.values()))}"
         )
     from_float = source is None or source.is_float
     with np.errstate(all="ignore"):
@@ -69,7 +70,12 @@ def cast(values: NDArray[Any], to: DType, mode: RoundMode) -> NDArray[Any]:
 
 def _saturate(values: NDArray[Any], to: DType) -> NDArray[Any]:
     limits = np.iinfo(to.numpy)
-    return np.asarray(np.clip(values, limits.min, limits.max), dtype=to.numpy)
+    if values.dtype == np.int64:
+        return np.asarray(np.clip(values, limits.min, limits.max), dtype=to.numpy)
+    # As a float64, the end of int64 is 2^63, which is beyond it: so the end is put in as an integer.
+    above = values >= float(limits.max)
+    inside = np.where(above, 0.0, np.maximum(values, float(limits.min))).astype(np.int64)
+    return np.asarray(np.where(above, limits.max, inside), dtype=to.numpy)
 
 
 def _to_whole(values: NDArray[Any], mode: RoundMode) -> NDArray[Any]:
@@ -93,7 +99,20 @@ def _to_float(values: NDArray[Any], source: DType | None, to: DType, mode: Round
     if mode is RoundMode.CAST_RINT and source is not None and source.is_float:
         # The libraries round fp32 to nearest even in one step, several times faster than the bit path.
         return values.astype(np.float32).astype(to.numpy)
+    if source == int64:
+        values = _shortened(values)
     return _round_bits(values.astype(np.float64), to, mode)
+
+
+def _shortened(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """*values* with at most 53 bits, so that float64 holds them, which round to every shorter format as they do.
+
+    Of numbers from 2^53 on the last 11 bits are dropped, and the last one kept is set if any of them was (rounding
+    to odd): the result is on the same side of every number, and of every tie, of a format of up to 51 bits.
+    """
+    dropped = np.int64((1 << 11) - 1)
+    odd = (values & ~dropped) | np.where(values & dropped, dropped + 1, 0)
+    return np.where((values >= 1 << 53) | (values <= -(1 << 53)), odd, values)
 
 
 def _round_bits(values: NDArray[np.float64], to: DType, mode: RoundMode) -> NDArray[Any]:
