@@ -312,7 +312,7 @@ class VectorCore:
         self.tile_in = core.ring("in", (Space.UB, 4 * step * widest), fill=Pipe.MTE2, drain=Pipe.V)
         self.tile_out = core.ring("out", (Space.UB, out_bytes * step * widest), fill=Pipe.V, drain=Pipe.MTE3)
         self.n_out = core.ring("n_out", (Space.UB, (64, 128), int32), buffers=1, fill=Pipe.V, drain=Pipe.MTE3)
-        self.scratch = core.tensor("scratch", Space.UB, (step, widest // 2), fp32)
+        self.scratch = core.tensor("scratch", Space.UB, (step, widest // 4), fp32)
         self.blocks = core.tensor("blocks", Space.UB, (64, 8), fp32)
         self.mask = core.tensor("mask", Space.UB, step * widest // 8, uint8)
         # Statistics of the rows: m, l, n and C of the last key block; what later stages need, in slots by task
