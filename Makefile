@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint check bench ablation gallery clean
+.PHONY: run test lint check bench ablation errors gallery clean
 
 run: $(VENV)/.runtime
 	$(BIN)/ascend-sim run amla_decode
@@ -24,8 +24,13 @@ bench: $(VENV)/.runtime
 ablation: $(VENV)/.runtime
 	$(BIN)/python benchmarks/ablation.py
 
+# The table that every result quotes as its expected error; it must follow each change of the model or of its figures.
+errors: $(VENV)/.runtime
+	$(BIN)/python -m ascend_sim.validation.expected
+
 gallery: $(VENV)/.runtime
 	$(BIN)/python plots/pipeline_timeline.py amla_decode --set problem.kv_tokens=4096 --out plots/amla_pipeline.png
+	$(BIN)/python plots/amla_utilization.py --out plots/amla_utilization.png
 
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; write make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

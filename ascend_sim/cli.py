@@ -190,6 +190,30 @@ def validate(
 
 
 @app.command()
+def calibrate(
+    chip: Annotated[str, typer.Argument(help="A bundled chip or the path of a chip file.")],
+    data: Annotated[list[Path], typer.Option("--data", help="A CSV file of moves, vector or matrix operations.")],
+    out: Annotated[Path | None, typer.Option("--out", help="The chip file; CHIP-calibrated.yaml by default.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Fit figures of a chip to measurements, and write them as a chip file that extends it."""
+    from ascend_sim.calibration import chip_file
+    from ascend_sim.calibration.fit import calibrate
+    from ascend_sim.calibration.report import lines
+    from ascend_sim.config import load_chip
+    from ascend_sim.report.files import write_text
+    from ascend_sim.validation.data import read_table
+
+    before = load_chip(chip)
+    path = chip_file.target(chip, out, force)
+    found = calibrate(before, [row for table in data for row in read_table(table)])
+    write_text(path, chip_file.chip_text(found, chip, path, data))
+    for line in lines(found):
+        typer.echo(line)
+    typer.echo(f"written: {_short(path)}")
+
+
+@app.command()
 def init(folder: Annotated[Path, typer.Argument(help="Where to write the example.", metavar="DIR")]) -> None:
     """Write an example to start from: a program, its reference and a run file."""
     from ascend_sim.examples import write_example

@@ -21,9 +21,10 @@ from ascend_sim.kernel import Parameters, Program, Template, build
 from ascend_sim.kernel.load import LoadedProgram, load_program
 from ascend_sim.observe.accuracy import Accuracy, compare
 from ascend_sim.observe.bound import bound_by
-from ascend_sim.observe.critical_path import critical_path
+from ascend_sim.observe.dependence import critical_path_and_dependence
 from ascend_sim.observe.statistics import CoreStatistics, core_statistics, pipe_ratios
 from ascend_sim.observe.timeline import Timelines
+from ascend_sim.report.expected import expected_error
 from ascend_sim.report.result import RunResult
 
 
@@ -95,10 +96,15 @@ def simulate(run: RunConfig, *, data: bool | None = None, observers: Sequence[Ob
             f"flops() of kernel '{program.name}' counts {program.flops:,} operations, more than the chip's peak allows "
             f"in the time; the rate and the utilization mean nothing until it is right"
         )
-    numerics = None if accuracy is None else accuracy.to_json()
-    simulation = _simulation(schedule, time.perf_counter() - begin)
     result = RunResult(
-        program.name, run.chip_name, config, **measured, numerics=numerics, simulation=simulation, warnings=warnings
+        program.name,
+        run.chip_name,
+        config,
+        **measured,
+        expected_error=expected_error(run, loaded.kernel.cores),
+        numerics=None if accuracy is None else accuracy.to_json(),
+        simulation=_simulation(schedule, time.perf_counter() - begin),
+        warnings=warnings,
     )
     return Outcome(result, schedule, program, timelines, statistics, fault)
 
@@ -108,10 +114,11 @@ def _measured(timelines: Timelines, statistics: Sequence[CoreStatistics], peak: 
     schedule, chip = timelines.schedule, timelines.chip
     seconds = schedule.cycles / chip.cycles_per_second
     rate = schedule.program.flops / seconds if seconds else 0.0
-    path = critical_path(timelines)
+    path, dependence = critical_path_and_dependence(timelines)
     return {
         "cycles": schedule.cycles,
         "time_us": seconds * 1e6,
+        "interval_us": max(seconds, chip.launch.host_seconds.value) * 1e6,
         "flops": schedule.program.flops,
         "tflops": rate / 1e12,
         "peak_tflops": peak / 1e12,
@@ -120,6 +127,7 @@ def _measured(timelines: Timelines, statistics: Sequence[CoreStatistics], peak: 
         "memory": _memory(schedule),
         "bound_by": bound_by(path, statistics, schedule, chip),
         "critical_path": path.to_json(),
+        "depends_on": [one.to_json() for one in dependence],
     }
 
 

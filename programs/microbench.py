@@ -8,17 +8,26 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from ascend_sim import kernel as asc
-from ascend_sim.kernel import AIC, AIV, Space
+from ascend_sim.kernel import AIC, AIV, Pipe, Space
 
-CUBE_PATHS = ("gm_to_l1", "l1_to_l0a", "l1_to_l0b", "l0c_to_gm")
+CUBE_PATHS = (
+    "gm_to_l1", "gm_to_l1_nz", "gm_to_l0a", "gm_to_l0b", "l1_to_l0a", "l1_to_l0b", "l0c_to_gm", "l0c_to_gm_nd",
+)
+COLD_PATHS = ("gm_to_l1", "gm_to_l1_nz", "gm_to_ub")
 FORMATS = {
     one.name: one
-    for one in (asc.fp16, asc.bf16, asc.fp32, asc.int8, asc.int16, asc.int32, asc.uint8, asc.uint16, asc.uint32)
+    for one in (
+        asc.fp16, asc.bf16, asc.fp32, asc.int4x2, asc.int8, asc.int16, asc.int32, asc.int64, asc.uint8, asc.uint16,
+        asc.uint32,
+    )
 }
 
 BINARY = {
     "add": asc.add, "sub": asc.sub, "mul": asc.mul, "div": asc.div, "max": asc.max, "min": asc.min,
-    "and": asc.and_, "or": asc.or_, "mul_add_dst": asc.mul_add_dst,
+    "and": asc.and_, "or": asc.or_, "mul_add_dst": asc.mul_add_dst, "mul_cast": asc.mul_cast,
+    "add_relu": asc.add_relu, "add_relu_cast": asc.add_relu_cast,
+    "sub_relu": asc.sub_relu, "sub_relu_cast": asc.sub_relu_cast,
+    "fused_mul_add": asc.fused_mul_add, "fused_mul_add_relu": asc.fused_mul_add_relu,
 }
 SCALAR = {
     "axpy": asc.axpy, "adds": asc.adds, "muls": asc.muls, "maxs": asc.maxs, "mins": asc.mins,
@@ -36,31 +45,54 @@ BY_BLOCK = {
     "block_reduce_max": asc.block_reduce_max, "block_reduce_min": asc.block_reduce_min,
     "block_reduce_sum": asc.block_reduce_sum,
 }
-OTHERS = ("duplicate", "cast", "compare", "compare_scalar", "select", "brcb", "pair_reduce_sum")
+SCALES: dict[str, float | tuple[float, ...]] = {
+    "cast_deq": 0.5, "cast_deq_fp16": 0.5, "cast_deq_vector": (0.5,) * 16,
+}
+GATHERS = {"gather": asc.gather, "gatherb": asc.gatherb}
+OTHERS = (
+    "duplicate", "cast", "compare", "compare_scalar", "select", "brcb", "pair_reduce_sum", *SCALES, *GATHERS,
+)  # fmt: skip
 OPERATIONS = (*BINARY, *SCALAR, *UNARY, *BY_ROW, *BY_BLOCK, *OTHERS)
 
-Path = Literal["gm_to_l1", "gm_to_ub", "ub_to_gm", "l0c_to_gm", "l1_to_l0a", "l1_to_l0b", "ub_to_ub"]
+Path = Literal[
+    "gm_to_l1", "gm_to_l1_nz", "gm_to_l0a", "gm_to_l0b", "gm_to_ub", "ub_to_gm", "l0c_to_gm", "l0c_to_gm_nd",
+    "l1_to_l0a", "l1_to_l0b", "ub_to_ub",
+]
+LINE = 512
+"""Bytes of a row that is rearranged to fractals."""
+Issue = Callable[[int], None]
+"""Issues the instruction for the time given by the number."""
 Operand = Callable[[str, tuple[int, ...] | int, asc.DType], asc.LocalTensor]
 
 
 class Problem(asc.Parameters):
-    """Either a path and the bytes of a move, or an operation, its format and its repeats of 256 B; the rest is null.
+    """A path and the bytes of a move, or an operation, its format and its repeats of 256 B, or the shape of an mmad.
+
+    The others are null. A *cold* move finds its data in HBM instead of L2. An mmad of [m, n, k] is issued back to back,
+    or *isolated*, each after the result of the one before.
 
     dtype is a format, or source and destination, such as "fp16_fp32". The instruction is issued count times.
     """
 
     path: Path | None = None
     bytes: Annotated[int, Field(ge=1024, multiple_of=1024)] = 16384
+    cold: bool = False
     op: str | None = None
     dtype: str = "fp32"
     repeats: Annotated[int, Field(ge=1, le=255)] = 1
+    mmad: Annotated[list[Annotated[int, Field(ge=16, multiple_of=16)]], Field(min_length=3, max_length=3)] | None = None
+    isolated: bool = False
     count: Annotated[int, Field(ge=1)] = 16
 
     @model_validator(mode="after")
-    def one_of_both(self) -> Self:
-        if (self.path is None) == (self.op is None):
-            found = "neither" if self.op is None else "both"
-            raise ValueError(f"path and op: {found} is given; write one of them, and null for the other")
+    def one_of_them(self) -> Self:
+        given = [name for name in ("path", "op", "mmad") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) + " are" if given else "none of path, op and mmad is"
+            raise ValueError(f"{found} given; write one of the three, and null for the others")
+        if self.cold and self.path not in COLD_PATHS:
+            known = ", ".join(COLD_PATHS)
+            raise ValueError(f"cold: only reads can miss L2; write one of {known} as path, or cold: false")
         if self.op is not None and self.op not in OPERATIONS:
             raise ValueError(f"op: there is no operation '{self.op}'; write one of {', '.join(OPERATIONS)}")
         unknown = [name for name in self.dtype.split("_") if name not in FORMATS]
@@ -77,50 +109,91 @@ class Parameters(asc.Parameters):
 
 def tensors(gm: asc.GlobalMemory, p: Parameters) -> None:
     elements = p.problem.bytes // asc.fp32.bytes
-    gm.input("x", (elements,), asc.fp32)
-    gm.output("y", (elements,), asc.fp32)
+    gm.input("x", (gm.blocks * elements * (p.problem.count + 1 if p.problem.cold else 1),), asc.fp32)
+    gm.output("y", (gm.blocks * elements,), asc.fp32)
 
 
 # Nothing is computed, and no instruction depends on the one before, so there is nothing to wait for.
 @asc.kernel(cores="mix", parameters=Parameters, tensors=tensors, flops=lambda p: 0, auto_barrier=False)
 def microbench(core: asc.Core, gm: asc.GlobalMemory, p: Parameters) -> None:
-    """One move or one vector operation in a back-to-back loop on one core, with its data in L2."""
+    """One instruction in a back-to-back loop on every block, each with data of its own."""
     problem = p.problem
 
-    @core.stage(AIC if problem.path in CUBE_PATHS else AIV)
+    @core.stage(AIC if problem.mmad or problem.path in CUBE_PATHS else AIV)
     def loop() -> None:
-        issue = operation(core, problem) if problem.path is None else move(core, gm, problem)
-        issue()  # the first pass brings the data into L2
-        for _ in range(problem.count):
-            issue()
+        if problem.mmad is not None:
+            issue = matrix(core, problem.mmad, problem.isolated)
+        elif problem.path is not None:
+            issue = move(core, gm, problem, problem.path)
+        else:
+            issue = vector(core, problem)
+        issue(0)  # the first pass brings the data into L2
+        for number in range(problem.count):
+            issue(number + 1)
 
-    if core.index == 0 and core.sub == 0:
+    if core.sub == 0:
         loop()
 
 
-def move(core: asc.Core, gm: asc.GlobalMemory, problem: Problem) -> Callable[[], None]:
-    """What issues one move of the problem's bytes along its path."""
+def move(core: asc.Core, gm: asc.GlobalMemory, problem: Problem, path: Path) -> Issue:
+    """What issues one move of the problem's bytes along *path*."""
     elements = problem.bytes // asc.fp32.bytes
     fractals = (16, elements // 16)
+    output = gm.y[core.index * elements : (core.index + 1) * elements]
+    space = Space(path.rpartition("_to_")[2].partition("_")[0].upper())
 
     def local(space: Space, shape: tuple[int, ...] | int) -> asc.LocalTensor:
         return core.tensor(space.value.lower(), space, shape, asc.fp32)
 
-    if problem.path in ("gm_to_l1", "gm_to_ub"):
-        target = local(Space.L1 if problem.path == "gm_to_l1" else Space.UB, elements)
-        return lambda: asc.data_copy(target, gm.x)
-    if problem.path == "ub_to_gm":
-        source = local(Space.UB, elements)
-        return lambda: asc.data_copy(gm.y, source)
-    if problem.path == "l0c_to_gm":
-        source = local(Space.L0C, fractals)
-        return lambda: asc.fixpipe(gm.y.reshape(*fractals), source)
-    if problem.path == "ub_to_ub":
-        target, source = (core.tensor(name, Space.UB, elements, asc.fp32) for name in ("to", "from"))
-        return lambda: asc.copy(target, source)
-    target = local(Space.L0A if problem.path == "l1_to_l0a" else Space.L0B, fractals)
-    source = local(Space.L1, fractals)
-    return lambda: asc.load_data(target, source)
+    def part(number: int) -> asc.GlobalTensor:
+        position = core.index * (problem.count + 1) + number if problem.cold else core.index
+        return gm.x[position * elements : (position + 1) * elements]
+
+    match path:
+        case "gm_to_l1" | "gm_to_ub":
+            target = local(space, elements)
+            return lambda number: asc.data_copy(target, part(number))
+        case "gm_to_l1_nz":
+            rows = elements * asc.fp32.bytes // LINE
+            target = local(space, (rows, elements // rows))
+            return lambda number: asc.data_copy(target, part(number).reshape(rows, elements // rows))
+        case "gm_to_l0a" | "gm_to_l0b":
+            target = local(space, fractals)
+            return lambda number: asc.load_data(target, part(number))
+        case "ub_to_gm":
+            source = local(Space.UB, elements)
+            return lambda number: asc.data_copy(output, source)
+        case "l0c_to_gm" | "l0c_to_gm_nd":
+            source = local(Space.L0C, fractals)
+            return lambda number: asc.fixpipe(output.reshape(*fractals), source)
+        case "ub_to_ub":
+            target, source = (core.tensor(name, Space.UB, elements, asc.fp32) for name in ("to", "from"))
+            return lambda number: asc.data_copy(target, source)
+    halves = (16, elements // 8)  # one row of fractals of a format of two bytes
+    left = core.tensor("l0", space, halves, asc.fp16)
+    right = core.tensor("l1", Space.L1, halves, asc.fp16)
+    return lambda number: asc.load_data(left, right)
+
+
+def matrix(core: asc.Core, shape: list[int], isolated: bool) -> Issue:
+    """What issues one matrix multiplication of fp16 tiles (m, k) x (k, n)."""
+    m, n, k = shape
+    left = core.tensor("left", Space.L0A, (m, k), asc.fp16)
+    right = core.tensor("right", Space.L0B, (k, n), asc.fp16)
+    product = core.tensor("product", Space.L0C, (m, n), asc.fp32)
+
+    def issue(number: int) -> None:
+        asc.mmad(product, left, right, init=True)
+        if isolated:
+            asc.pipe_barrier(Pipe.M)
+
+    return issue
+
+
+def vector(core: asc.Core, problem: Problem) -> Issue:
+    """What issues one vector instruction."""
+    issue = operation(core, problem)
+    return lambda number: issue()
 
 
 def operation(core: asc.Core, problem: Problem) -> Callable[[], None]:
@@ -144,6 +217,12 @@ def operation(core: asc.Core, problem: Problem) -> Callable[[], None]:
         dst, src = ub("dst", n * source.bytes // 32 if op in BY_BLOCK else n // 2, target), ub("src", n, source)
         reduce = BY_BLOCK.get(op, asc.pair_reduce_sum)
         return lambda: reduce(dst, src)
+    if op in GATHERS:
+        dst, src = ub("dst", n, target), ub("src", n, source)
+        offsets = ub("offsets", n if op == "gather" else n * target.bytes // 32, asc.uint32)
+        asc.duplicate(offsets, 0)
+        asc.pipe_barrier(Pipe.V)
+        return lambda: GATHERS[op](dst, src, offsets)
     return _elementwise(op, ub, n, source, target)
 
 
@@ -155,10 +234,13 @@ def _elementwise(op: str | None, ub: Operand, n: int, source: asc.DType, target:
             return lambda: asc.compare_scalar(bits, left, 1, "LT")
         right = ub("src1", n, source)
         return lambda: asc.compare(bits, left, right, "LT")
-    dst = ub("dst", n, target)
+    if op in SCALES:
+        dst, src = ub("dst", n if target is asc.fp16 else 2 * n, target), ub("src", n, source)
+        return lambda: asc.cast_deq(dst, src, SCALES[op])
+    dst = ub("dst", n // target.numbers, target)
     if op == "duplicate":
         return lambda: asc.duplicate(dst, 1)
-    src = ub("src0", n, source)
+    src = ub("src0", n // source.numbers, source)
     if op in SCALAR:
         return lambda: SCALAR[op](dst, src, 1)
     if op in UNARY:

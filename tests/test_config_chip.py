@@ -102,12 +102,13 @@ def test_l2_rates_are_those_of_the_cores(name: str) -> None:
 
 
 def test_ub_to_gm_law_is_within_the_error_of_its_note() -> None:
-    """The one law for all sizes is within 9.2 % of every measured point, as its note says."""
+    """Two ranges, head + bytes / rate for short moves and bytes / sustained rate for long ones, fit every point."""
     path = load_chip("ascend910b1").paths.ub_to_gm
 
     for kib, cycles in UB_TO_GM.items():
         law = path.head_cycles.value + kib * 1024 / path.bytes_per_cycle.value
-        assert max(path.min_cycles.value, law) == pytest.approx(cycles, rel=0.0925)
+        sustained = kib * 1024 / path.sustained_bytes_per_cycle.value
+        assert max(path.min_cycles.value, law, sustained) == pytest.approx(cycles, rel=0.06)
 
 
 def test_vector_rows_are_keyed_by_the_types_of_their_operands() -> None:
@@ -324,20 +325,20 @@ def test_nearer_file_wins_in_a_chain(tmp_path: Path) -> None:
     figure = "{value: %d, source: %s, standing: measured%s}"
     write(
         tmp_path,
-        "name: A\nextends: ascend910b1\nsources: {A: a}\nlaunch:\n  seconds: "
+        "name: A\nextends: ascend910b1\nsources: {A: a}\nlaunch:\n  host_seconds: "
         + figure % (3, "A", ", note: from A")
         + "\ndies: "
         + figure % (3, "A", ""),
         "a.yaml",
     )
     write(tmp_path, "name: B\nextends: a.yaml\nsources: {B: b}\ndies: " + figure % (4, "B", ""), "b.yaml")
-    write(tmp_path, "name: C\nextends: ./b.yaml\nlaunch:\n  seconds: " + figure % (5, "B", ""), "c.yaml")
+    write(tmp_path, "name: C\nextends: ./b.yaml\nlaunch:\n  host_seconds: " + figure % (5, "B", ""), "c.yaml")
 
     chip = load_chip("c.yaml", relative_to=tmp_path)
 
     assert (chip.name, chip.extends) == ("C", "./b.yaml")
     assert (chip.dies.value, chip.dies.source) == (4, "B")
-    assert (chip.launch.seconds.value, chip.launch.seconds.note) == (5.0, "")
+    assert (chip.launch.host_seconds.value, chip.launch.host_seconds.note) == (5.0, "")
     assert (chip.sources["A"], chip.sources["B"]) == ("a", "b")
     assert chip.hbm == load_chip("ascend910b1").hbm
 

@@ -61,7 +61,7 @@ def test_a_move_that_comes_later_slows_the_first_down() -> None:
 
 def test_what_a_slow_path_leaves_goes_to_the_others() -> None:
     """Of 96 B/cycle of HBM the cube core can take only 16, so that a vector core gets 80, and 96 afterwards."""
-    on = chip("paths.gm_to_l1.bytes_per_cycle=16", "paths.gm_to_ub.bytes_per_cycle=128", hbm=96)
+    on = chip("paths.gm_to_l1_nz.bytes_per_cycle=16", "paths.gm_to_ub.bytes_per_cycle=128", hbm=96)
 
     def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
         if core.is_cube:
@@ -183,7 +183,7 @@ def test_blocks_of_a_die_start_one_after_the_other() -> None:
     def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
         load(core, gm, 640, offset=640 * core.index)
 
-    on = chip("launch.seconds=1e-6", "launch.skew_cycles=70", "dies=2", "cores.aic_per_die=2")
+    on = chip("launch.vector_seconds=1e-6", "launch.skew_cycles=70", "dies=2", "cores.aic_per_die=2")
     schedule = simulate(body, on, blocks=8)
 
     for core in schedule.cores:

@@ -276,20 +276,20 @@ def test_cube_chain_from_l1_to_gm() -> None:
         left = core.tensor("left", Space.L0A, (16, 16), asc.fp16)
         right = core.tensor("right", Space.L0B, (16, 16), asc.fp16)
         result = core.tensor("result", Space.L0C, (16, 16), asc.fp32)
-        asc.load_data(left, a_l1)  # 512 B: 10 + 4 = 14 on the pipe, visible at 54
-        asc.load_data(right, a_l1)  # from 14: 10 + 8 = 18 on the pipe, visible at 72
-        asc.set_flag(Pipe.MTE1, Pipe.M, 0)  # 72 .. 82
-        asc.wait_flag(Pipe.MTE1, Pipe.M, 0)  # 0 .. 87
-        asc.mmad(result, left, right, init=True)  # 87, on the pipe for 110, visible at 237
-        asc.set_flag(Pipe.M, Pipe.FIX, 0)  # 237 .. 247
-        asc.wait_flag(Pipe.M, Pipe.FIX, 0)  # 0 .. 252
-        asc.fixpipe(gm.result[0:16, 0:16], result)  # 1024 B: 252 + 20 + 8
+        asc.load_data(left, a_l1)  # 512 B: 10 + 4, visible 40 later at 54, when the pipe turns to L0B
+        asc.load_data(right, a_l1)  # from 54: 10 + 8, visible at 112
+        asc.set_flag(Pipe.MTE1, Pipe.M, 0)  # 112 .. 122
+        asc.wait_flag(Pipe.MTE1, Pipe.M, 0)  # 0 .. 127
+        asc.mmad(result, left, right, init=True)  # 127, on the pipe for 110, visible at 277
+        asc.set_flag(Pipe.M, Pipe.FIX, 0)  # 277 .. 287
+        asc.wait_flag(Pipe.M, Pipe.FIX, 0)  # 0 .. 292
+        asc.fixpipe(gm.result[0:16, 0:16], result)  # 1024 B: 292 + 20 + 8
 
     schedule = simulate(body, cores="cube")
 
     assert times(schedule, "die0.core0.cubecore0") == [
-        ("load_data", 0, 54), ("load_data", 14, 72), ("set_flag", 72, 82), ("wait_flag", 0, 87),
-        ("mmad", 87, 237), ("set_flag", 237, 247), ("wait_flag", 0, 252), ("fixpipe", 252, 280),
+        ("load_data", 0, 54), ("load_data", 54, 112), ("set_flag", 112, 122), ("wait_flag", 0, 127),
+        ("mmad", 127, 277), ("set_flag", 277, 287), ("wait_flag", 0, 292), ("fixpipe", 292, 320),
     ]  # fmt: skip
 
 
@@ -352,7 +352,7 @@ def test_the_launch_comes_first(seconds: float, launch: int) -> None:
         load(core, gm, 6400)
         work(core, 1)
 
-    schedule = simulate(body, chip(f"launch.seconds={seconds}"))
+    schedule = simulate(body, chip(f"launch.vector_seconds={seconds}"))
 
     assert times(schedule) == [("data_copy", launch, launch + 200), ("adds", launch, launch + 50)]
     assert (schedule.launch_cycles, schedule.cycles) == (launch, launch + 200)

@@ -42,7 +42,7 @@ def test_the_first_cycles_are_the_launch() -> None:
     def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
         load(core, gm, 64)  # 101 cycles
 
-    path = path_of(body, "launch.seconds=1e-6", "launch.skew_cycles=30", cores="vector", blocks=3)
+    path = path_of(body, "launch.vector_seconds=1e-6", "launch.skew_cycles=30", cores="vector", blocks=3)
 
     assert path == {"launch": 1030, "aiv_mte2": 101}
 

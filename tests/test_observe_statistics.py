@@ -132,7 +132,7 @@ SLOW = "{first_cycles: 9000, further_cycles: 90.0, latency_cycles: 9}"
         ((*LARGE, *WIDE_HBM, "chip.paths.gm_to_ub.bytes_per_cycle=20"), "aiv_mte2 (memory: its own path, "),
         (("problem.length=100000", "problem.tile=64"), "aiv_mte2 (memory: latency, "),
         ((f"chip.vector.ops.vadd.fp32={SLOW}",), "aiv_vec (compute): "),
-        (("chip.launch.seconds=1e-3",), "launch (the launch of the kernel): 100"),
+        (("chip.launch.vector_seconds=1e-3",), "launch (the launch of the kernel): 100"),
         (("chip.scalar.issue_cycles=2000",), "aiv_scalar (instruction issue): "),
     ],
 )

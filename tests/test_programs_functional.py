@@ -326,8 +326,9 @@ def test_amla_rescales_in_every_block(preload: int) -> None:
 # --- Run files ---
 
 BOUNDS = {
-    "amla_small": 2.5e-3, "gemm_small": 23 * HALF_ULP_FP32, "softmax": 30 * HALF_ULP_FP32, "vector_add": HALF_ULP_FP32,
-}
+    "amla_small": 2.5e-3, "flash_attention_small": 7e-4, "gemm_small": 23 * HALF_ULP_FP32,
+    "softmax": 30 * HALF_ULP_FP32, "vector_add": HALF_ULP_FP32,
+}  # fmt: skip
 """Relative errors of the run files that have data; 23 is the root of the 500 additions of gemm_small."""
 
 
@@ -429,11 +430,15 @@ AMLA = {"problem": {"batch": 1, "query_tokens": 2, "kv_tokens": 2000}}
     ],
 )
 def test_a_program_without_some_flags_is_wrong(name: str, sections: dict[str, Any], dropped: Any) -> None:
-    """The same program without one kind of its flags gives other numbers: the model feels synchronisation."""
-    program = traced(name, sections, B2, blocks=1)
+    """The same program without one kind of its flags gives other numbers: the model feels synchronisation.
+
+    L1 is filled faster than on the chip, where a GEMM that fills it too early is lucky.
+    """
+    on = chip("ascend910b2", "paths.gm_to_l1_nz.bytes_per_cycle=1000", "paths.gm_to_l1_nz.miss_bytes_per_cycle=1000")
+    program = traced(name, sections, on, blocks=1)
     inputs = generated_inputs(program, 0, "normal", 1.0)
-    (right,) = computed(program, B2, inputs).values()
-    (wrong,) = computed(without(program, dropped), B2, inputs).values()
+    (right,) = computed(program, on, inputs).values()
+    (wrong,) = computed(without(program, dropped), on, inputs).values()
     scale = np.abs(right.astype(np.float64)).max()
 
     assert np.all(np.isfinite(right.astype(np.float64)))

@@ -8,6 +8,7 @@ import io
 import pytest
 from outcomes import outcome
 
+from ascend_sim.config import load_chip
 from ascend_sim.report.csv import memory, pipe_utilization
 from ascend_sim.simulate import Outcome
 
@@ -89,4 +90,5 @@ def test_cells_agree_with_the_run() -> None:
     assert float(moves["GM_to_L1_datas(KB)"]) == loaded / 1024
     assert float(moves["L0C_to_GM_datas(KB)"]) == written / 1024
     assert float(moves["aic_l1_write_bw(GB/s)"]) == pytest.approx(loaded / microseconds / 1e3, rel=1e-5)
-    assert float(moves["GM_to_L1_bw_usage_rate(%)"]) == pytest.approx(100 * loaded / (cycles * 174), rel=1e-4)
+    rate = load_chip("ascend910b2").paths.gm_to_l1.bytes_per_cycle.value
+    assert float(moves["GM_to_L1_bw_usage_rate(%)"]) == pytest.approx(100 * loaded / (cycles * rate), rel=1e-4)

@@ -12,8 +12,9 @@ from ascend_sim.config import load_run
 from ascend_sim.simulate import simulate
 
 KEYS = [
-    "schema", "program", "chip", "config", "cycles", "time_us", "flops", "tflops", "peak_tflops",
-    "flops_utilization", "pipes", "memory", "bound_by", "critical_path", "numerics", "simulation", "warnings",
+    "schema", "program", "chip", "config", "cycles", "time_us", "interval_us", "flops", "tflops", "peak_tflops",
+    "flops_utilization", "pipes", "memory", "bound_by", "critical_path", "depends_on", "expected_error", "numerics",
+    "simulation", "warnings",
 ]  # fmt: skip
 WALL = ("wall_s", "instructions_per_s")
 
@@ -42,6 +43,10 @@ def test_the_keys_are_the_contract() -> None:
     assert list(data["numerics"])[:3] == ["reference", "relative_error", "max_abs_error"]
     assert list(data["simulation"])[:4] == ["wall_s", "instructions", "instructions_per_s", "core_classes"]
     assert {"pipe", "share"} <= set(data["critical_path"][0])
+    assert list(data["depends_on"][0]) == ["figure", "elasticity", "values", "unit", "standing", "source"]
+    assert list(data["expected_error"]) == [
+        "kind", "rows", "mape", "max", "bias", "leave_one_out_mape", "leave_one_out_max", "measured", "note",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", list(SMALL))

@@ -57,7 +57,7 @@ def test_the_launch_counts_by_its_share_of_the_time(one_core: str) -> None:
     found = plain(one_core)
 
     share = 1.4 / found.time_us
-    assert by_name(found)["launch.seconds"].elasticity == pytest.approx(share, rel=0.01)
+    assert by_name(found)["launch.vector_seconds"].elasticity == pytest.approx(share, rel=0.01)
 
 
 def test_whole_numbers_change_by_one(one_core: str) -> None:
@@ -96,7 +96,8 @@ def test_what_the_program_does_not_use_has_no_effect(one_core: str) -> None:
 def test_seconds_scale_the_time() -> None:
     """With clock, HBM rates and launch in other seconds the run takes as many of them: the elasticities add up to 1."""
     rows = by_name(vector_add())
-    launch, clock, hbm = (rows[name].elasticity for name in ("launch.seconds", "clock_hz", "hbm.bytes_per_second"))
+    names = "launch.vector_seconds", "clock_hz", "hbm.bytes_per_second"
+    launch, clock, hbm = (rows[name].elasticity for name in names)
 
     assert launch is not None
     assert clock is not None
@@ -109,7 +110,7 @@ def test_more_bandwidth_takes_no_longer() -> None:
     found = vector_add()
 
     rates = [row.elasticity or 0.0 for row in found.rows if row.unit in ("B/s", "B/cycle")]
-    assert len(rates) == 9
+    assert len(rates) == 21
     assert max(rates) < SMALL
     assert found.rows[0].figure == "hbm.bytes_per_second"
 
@@ -146,10 +147,10 @@ def test_several_processes_find_the_same(one_core: str) -> None:
 
 def test_overrides_are_what_is_varied(one_core: str) -> None:
     """A figure that is set on the command line is varied around the value set, and its standing says so."""
-    rows = by_name(sensitivity(one_core, ["chip.launch.seconds=2e-6", "chip.l2.miss_extra_cycles=0"], step=0.2))
+    rows = by_name(sensitivity(one_core, ["chip.launch.vector_seconds=2e-6", "chip.l2.miss_extra_cycles=0"], step=0.2))
 
-    launch = rows["launch.seconds"]
-    assert (launch.values, launch.standing, launch.source) == ({"launch.seconds": 2e-6}, "override", "--set")
+    launch = rows["launch.vector_seconds"]
+    assert (launch.values, launch.standing, launch.source) == ({"launch.vector_seconds": 2e-6}, "override", "--set")
     assert launch.time_us == pytest.approx((launch.base_us - 0.4, launch.base_us + 0.4), abs=2 / CLOCK)
     assert rows["l2.miss_extra_cycles"].reason == "not varied (0)"
 
@@ -212,7 +213,7 @@ def test_the_table_shows_what_matters(one_core: str, capsys: pytest.CaptureFixtu
     assert heads.split() == ["elasticity", "figure", "value", "varied", "by", "standing", "source"]
     assert [line.split()[1] for line in lines[: len(large)]] == large
     assert lines[len(large) : len(large) + 2] == ["", f"below 0.005: {len(small)} figures (--json lists them)"]
-    assert any(line.startswith("not varied (0): paths.gm_to_l1.latency_cycles, ") for line in lines)
+    assert any(line.startswith("not varied (0): paths.gm_to_l0a.latency_cycles, ") for line in lines)
     assert [line for line in lines if line.startswith("left out: dies, ")] == lines[-1:]
 
 
@@ -237,7 +238,7 @@ def test_json_lists_every_figure(one_core: str, capsys: pytest.CaptureFixture[st
     assert (code, err) == (0, "")
     listed = json.loads(out)
     assert [one["figure"] for one in listed] == [row.figure for row in sensitivity(one_core, step=0.05).rows]
-    (launch,) = [one for one in listed if one["figure"] == "launch.seconds"]
+    (launch,) = [one for one in listed if one["figure"] == "launch.vector_seconds"]
     assert launch["change"] == [-0.05, 0.05]
     assert launch["source"] == "HCPRE"
 
@@ -282,7 +283,7 @@ def test_a_run_that_fails_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_a_run_without_time_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where the run takes no time there is nothing to divide by."""
     run = write_run(tmp_path, "pass", None)
-    code, out, err = said(capsys, run, "--set", "chip.launch.seconds=0")
+    code, out, err = said(capsys, run, "--set", "chip.launch.vector_seconds=0")
 
     assert (code, out) == (2, "")
     assert err.endswith("run.yaml: the run takes no time, so nothing can change it; give its cores some work\n")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from ascend_sim.config import names
 from ascend_sim.errors import ArgumentError
 from ascend_sim.isa.vector_ops import VECTOR_OPS
 from ascend_sim.validation.data import (
@@ -20,10 +19,11 @@ from ascend_sim.validation.data import (
     read_table,
 )
 
-MOVES = "path,device,kib,cycles,role,source,note\n"
+MOVES = "path,device,cores,data,kib,cycles,role,source,note\n"
+MATRIX = "m,n,k,device,mode,cycles,role,source,note\n"
 VECTORS = "op,device,dtype,cycles_one_repeat,cycles_per_further_repeat,role,source,note\n"
 KERNELS = "id,suite,program_or_config,overrides,metric,measured,unit,role,source,note\n"
-MOVE = "gm_to_ub,910b3,16,300,check,us,\n"
+MOVE = "gm_to_ub,910b3,1,l2,16,300,check,us,\n"
 
 
 def table(folder: Path, text: str) -> Path:
@@ -35,7 +35,7 @@ def table(folder: Path, text: str) -> Path:
 
 def test_a_move_is_one_row(tmp_path: Path) -> None:
     """Path, size and chip of a move are those of its line."""
-    [row] = read_table(table(tmp_path, MOVES + "gm_to_l1,910b1,32,373,calibration,us,\n"))
+    [row] = read_table(table(tmp_path, MOVES + "gm_to_l1,910b1,1,l2,32,373,calibration,us,\n"))
 
     assert row.experiment == Movement("gm_to_l1", 32, "ascend910b1")
     assert (row.measured, row.unit, row.role, row.place.line) == (373.0, "cycles", Role.CALIBRATION, 2)
@@ -63,10 +63,10 @@ def test_a_kernel_is_a_run_with_overrides(tmp_path: Path) -> None:
 
 def test_columns_may_come_in_any_order_and_after_a_byte_order_mark(tmp_path: Path) -> None:
     """Tables that a spreadsheet has written are read as well."""
-    text = "\ufeffnote,path,cycles,device,kib,source,role\n,gm_to_ub,300,910b3,16,us,check\n"
+    text = "\ufeffnote,path,cycles,device,kib,data,source,cores,role\n,gm_to_ub,300,910b3,16,hbm,us,2,check\n"
 
     [row] = read_table(table(tmp_path, text))
-    assert row.experiment == Movement("gm_to_ub", 16, "ascend910b3")
+    assert row.experiment == Movement("gm_to_ub", 16, "ascend910b3", cores=2, data="hbm")
 
 
 @pytest.mark.parametrize(
@@ -81,25 +81,50 @@ def test_columns_may_come_in_any_order_and_after_a_byte_order_mark(tmp_path: Pat
         pytest.param(MOVES.replace(",note", "") + MOVE, ":1: missing column 'note'; the columns are path,", id="few"),
         pytest.param(MOVES.replace("note", "role") + MOVE, ":1: column 'role' stands there 2 times", id="twice"),
         pytest.param(MOVES, ":1: there is no row below the columns; add one", id="no row"),
-        pytest.param(MOVES + "gm_to_ub,910b3,16\n", ":2: has 3 values for 7 columns; quote values", id="short line"),
+        pytest.param(MOVES + "gm_to_ub,910b3,16\n", ":2: has 3 values for 9 columns; quote values", id="short line"),
         pytest.param(
-            MOVES + MOVE + "gm_to_l2,910b3,16,300,check,us,\n",
+            MOVES + MOVE + "gm_to_l2,910b3,1,l2,16,300,check,us,\n",
             ":3: path: there is no 'gm_to_l2'; did you mean 'gm_to_l1'?", id="path",
         ),
-        pytest.param(MOVES + "gm_to_ub,910b9,16,300,check,us,\n", "device: there is no '910b9'; did you", id="device"),
-        pytest.param(MOVES + "gm_to_ub,910b3,1.5,300,check,us,\n", "kib: 1.5 is no whole number", id="size"),
-        pytest.param(MOVES + "gm_to_ub,910b3,16,fast,check,us,\n", "cycles: 'fast' is no number above 0", id="word"),
-        pytest.param(MOVES + "gm_to_ub,910b3,16,-3,check,us,\n", "cycles: '-3' is no number above 0", id="negative"),
-        pytest.param(MOVES + "gm_to_ub,910b3,16,nan,check,us,\n", "cycles: 'nan' is no number above 0", id="nan"),
+        pytest.param(MOVES + "gm_to_ub,910b9,1,l2,16,300,check,us,\n", "device: there is no '910b9'; did you",
+            id="device",
+        ),
+        pytest.param(MOVES + "gm_to_ub,910b3,1,l2,1.5,300,check,us,\n", "kib: 1.5 is no whole number", id="size"),
+        pytest.param(MOVES + "gm_to_ub,910b3,1,l2,16,fast,check,us,\n", "cycles: 'fast' is no number above 0",
+            id="word",
+        ),
+        pytest.param(MOVES + "gm_to_ub,910b3,1,l2,16,-3,check,us,\n", "cycles: '-3' is no number above 0",
+            id="negative",
+        ),
+        pytest.param(MOVES + "gm_to_ub,910b3,1,l2,16,nan,check,us,\n", "cycles: 'nan' is no number above 0", id="nan"),
         pytest.param(
-            MOVES + "gm_to_ub,910b3,16,300,checked,us,\n", "role: there is no 'checked'; did you mean 'check'?",
+            MOVES + "gm_to_ub,910b3,1,l2,16,300,checked,us,\n", "role: there is no 'checked'; did you mean 'check'?",
             id="role",
         ),
-        pytest.param(MOVES + "gm_to_ub,910b3,16,300,check,,\n", "source: nothing is written there", id="source"),
+        pytest.param(MOVES + "gm_to_ub,910b3,1,l2,16,300,check,,\n", "source: nothing is written there", id="source"),
         pytest.param(
-            MOVES + "gm_to_ub,910b3,16,300,unreproducible,us,\n", "note: nothing is written there; say why", id="note"
+            MOVES + "gm_to_ub,910b3,1,l2,16,300,unreproducible,us,\n", "note: nothing is written there; say why",
+            id="note",
         ),
-        pytest.param(MOVES + MOVE + MOVE, ":3: gm_to_ub 16 KiB 910b3 was measured in line 2 already", id="again"),
+        pytest.param(MOVES + MOVE + MOVE, ":3: gm_to_ub 910b3 16 KiB was measured in line 2 already", id="again"),
+        pytest.param(
+            MOVES + "gm_to_ub,910b3,1,core,16,300,check,us,\n",
+            "data: 'core' does not say where the bytes of gm_to_ub lie; write l2 or hbm", id="not in the core",
+        ),
+        pytest.param(
+            MOVES + "ub_to_ub,910b3,1,l2,16,300,check,us,\n",
+            "data: 'l2' does not say where the bytes of ub_to_ub lie; write core", id="in the core",
+        ),
+        pytest.param(
+            MOVES + "ub_to_gm,910b3,1,hbm,16,300,check,us,\n",
+            "data: only moves along gm_to_l1, gm_to_l1_nz, gm_to_ub can find their data in hbm; write l2",
+            id="cold write",
+        ),
+        pytest.param(MOVES + "gm_to_ub,910b3,0,l2,16,300,check,us,\n", "cores: '0' is no number above 0", id="cores"),
+        pytest.param(
+            MATRIX + "16,16,16,910b3,alone,25,check,us,\n", "mode: there is no 'alone'; write one of these", id="mode"
+        ),
+        pytest.param(MATRIX + "16,1.5,16,910b3,isolated,25,check,us,\n", "n: 1.5 is no whole number", id="extent"),
         pytest.param(
             VECTORS + "vaddz,910b1,fp16_fp16_fp16,6,2,check,us,\n", "op: there is no 'vaddz'; did you mean 'vadd",
             id="op",
@@ -132,7 +157,7 @@ def test_what_is_wrong_is_named_at_its_line(tmp_path: Path, text: str, message: 
 
 def test_all_faults_are_reported_together(tmp_path: Path) -> None:
     """Two wrong lines give two messages."""
-    text = MOVES + "gm_to_ub,910b3,0,300,check,us,\n" + MOVE + "gm_to_ub,910b3,8,300,check,,\n"
+    text = MOVES + "gm_to_ub,910b3,1,l2,0,300,check,us,\n" + MOVE + "gm_to_ub,910b3,1,l2,8,300,check,,\n"
 
     with pytest.raises(ArgumentError) as raised:
         read_table(table(tmp_path, text))
@@ -168,9 +193,13 @@ def test_vector_operations_are_unreproducible_only_while_they_are_missing() -> N
         assert named is None or VECTOR_OPS[named[0]].cost == row.experiment.op
 
 
-def test_kernels_are_unreproducible_only_while_their_program_is_missing() -> None:
-    """When a program that a note calls missing is there, its rows must be compared."""
-    missing = [row for row in read_table(bundled_tables()[2]) if row.role is Role.UNREPRODUCIBLE]
+def test_every_measured_kernel_is_compared() -> None:
+    """No measured kernel is left out: the programs for all of them are bundled."""
+    rows = read_table(bundled_tables()[3])
 
-    assert {row.note.split(";")[0] for row in missing} == {"there is no flash_attention program yet"}
-    assert "flash_attention" not in names("programs")
+    assert {row.group for row in rows} == {
+        "gemm-1536", "gemm-6144", "bp0047-base64-4c", "bp0047-base64-20c", "catlass-a1", "catlass-a2", "fa-4096",
+        "fa-16384", "fa-128x1024", "fa-128x2048", "fa-128x4096", "fa-128x8192", "fa-512x8192", "fa-2048x8192",
+        "amla-headline",
+    }  # fmt: skip
+    assert {row.group for row in rows if row.role is not Role.CHECK} == {"fa-512x8192"}

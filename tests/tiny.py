@@ -28,6 +28,7 @@ from ascend_sim.kernel.build import Cores
 _PATHS = {
     # path: head, bytes per cycle, latency
     "gm_to_l1": (100, 64, 0),
+    "gm_to_l1_nz": (100, 64, 0),
     "gm_to_ub": (100, 64, 0),
     "ub_to_gm": (50, 32, 0),
     "l0c_to_gm": (20, 128, 0),
@@ -39,8 +40,10 @@ _FIGURES = {
     "clock_hz": 1e9,
     "cores.aic_per_die": 4,
     "cores.aiv_per_aic": 2,
-    "launch.seconds": 0.0,
+    "launch.vector_seconds": 0.0,
+    "launch.cube_seconds": 0.0,
     "launch.skew_cycles": 0,
+    "launch.mix_skew_cycles": 0,
     "scalar.queue_depth": 32,
     "scalar.issue_cycles": 0,
     "sync.set_flag_cycles": 10,
@@ -51,17 +54,22 @@ _FIGURES = {
     "l2.sector_bytes": 128,
     "l2.read_bytes_per_cycle": 1024,
     "l2.write_bytes_per_cycle": 1024,
+    "l2.total_bytes_per_cycle": 2048,
     "l2.miss_extra_cycles": 0,
     "cube.cycles_per_fractal.fp16": 100,
     "cube.issue_cycles": 10,
     "cube.latency_cycles": 50,
     "cube.min_latency_cycles": 0,
     "cube.accumulate_fractals": 1,
+    "vector.isolated_cycles": 0,
     "vector.ops.vadds.fp32": "{first_cycles: 10, further_cycles: 10.0, latency_cycles: 40}",
     **{f"paths.{path}.head_cycles": head for path, (head, _, _) in _PATHS.items()},
     **{f"paths.{path}.bytes_per_cycle": rate for path, (_, rate, _) in _PATHS.items()},
     **{f"paths.{path}.min_cycles": 0 for path in _PATHS},
     **{f"paths.{path}.latency_cycles": latency for path, (_, _, latency) in _PATHS.items()},
+    **{f"paths.{path}.request_cycles": 0.0 for path in _PATHS if "gm" in path},
+    **{f"paths.{path}.miss_bytes_per_cycle": 1e9 for path in _PATHS if path.startswith("gm_")},
+    **{f"paths.{path}.sustained_bytes_per_cycle": 1e9 for path in _PATHS if path.endswith("_gm")},
 }
 
 Body = Callable[[asc.Core, asc.GlobalMemory], None]
@@ -81,11 +89,11 @@ def chip(*overrides: str, hbm: float = 1024, mixed: float | None = None) -> Chip
     return load_chip("ascend910c", [*figures, *rates, *(f"chip.{text}" for text in overrides)])
 
 
-class _NoParameters(asc.Parameters):
+class NoParameters(asc.Parameters):
     """A tiny kernel has none."""
 
 
-def _tensors(gm: asc.GlobalMemory, _: _NoParameters) -> None:
+def _tensors(gm: asc.GlobalMemory, _: NoParameters) -> None:
     """Two inputs, of 256 KiB each, and two outputs; every one begins on a sector of its own."""
     gm.input("x", (65536,), asc.fp32)
     gm.input("tile", (256, 256), asc.fp16)
@@ -96,11 +104,11 @@ def _tensors(gm: asc.GlobalMemory, _: _NoParameters) -> None:
 def build(body: Body, on: Chip, cores: Cores = "vector", blocks: int = 1) -> asc.Program:
     """Trace *body*(core, gm) on *blocks* blocks; it writes its own barriers."""
 
-    def kernel(core: asc.Core, gm: asc.GlobalMemory, _: _NoParameters) -> None:
+    def kernel(core: asc.Core, gm: asc.GlobalMemory, _: NoParameters) -> None:
         body(core, gm)
 
-    declare = asc.kernel(cores=cores, parameters=_NoParameters, tensors=_tensors, flops=lambda _: 0, auto_barrier=False)
-    return asc.build(declare(kernel), _NoParameters(), on, blocks)
+    declare = asc.kernel(cores=cores, parameters=NoParameters, tensors=_tensors, flops=lambda _: 0, auto_barrier=False)
+    return asc.build(declare(kernel), NoParameters(), on, blocks)
 
 
 def simulate(body: Body, on: Chip | None = None, cores: Cores = "vector", blocks: int = 1) -> Schedule:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from ascend_sim.config import _messages
 from ascend_sim.config._nodes import Loc
-from ascend_sim.config.figure import Count, Cycles, Figure, Positive, PowerOfTwo, Standing, Strict
+from ascend_sim.config.figure import Count, Cycles, Figure, NotNegative, Positive, PowerOfTwo, Standing, Strict
 from ascend_sim.errors import ConfigError
 from ascend_sim.numerics.formats import DTYPES
 
@@ -75,25 +75,53 @@ class MovePath(Strict):
     latency_cycles: Figure[Cycles]
 
 
-class Paths(Strict):
-    """The data paths, for one core that moves alone."""
+class GmPath(MovePath):
+    """A data path to or from global memory, where a move is split into requests.
 
-    gm_to_l1: MovePath
-    gm_to_ub: MovePath
-    ub_to_gm: MovePath
-    l0c_to_gm: MovePath
+    A request is one row of the move, cut at the lines of L2; it takes at least request_cycles, however short it is.
+    """
+
+    request_cycles: Figure[NotNegative]
+
+
+class GmReadPath(GmPath):
+    """A data path from global memory. What misses L2 flows at no more than miss_bytes_per_cycle, counted from the
+    start of the move.
+    """
+
+    miss_bytes_per_cycle: Figure[Positive]
+
+
+class GmWritePath(GmPath):
+    """A data path to global memory. A move takes no less than its bytes / sustained_bytes_per_cycle, head included."""
+
+    sustained_bytes_per_cycle: Figure[Positive]
+
+
+class Paths(Strict):
+    """The data paths, for one core that moves alone. gm_to_l1_nz rearranges rows to fractals (ND2NZ)."""
+
+    gm_to_l1: GmReadPath
+    gm_to_l1_nz: GmReadPath
+    gm_to_l0a: GmReadPath
+    gm_to_l0b: GmReadPath
+    gm_to_ub: GmReadPath
+    ub_to_gm: GmWritePath
+    l0c_to_gm: GmWritePath
     l1_to_l0a: MovePath
     l1_to_l0b: MovePath
+    ub_to_ub: MovePath
 
 
 class L2(Strict):
-    """The cache of one die; its rates are those of the die, in core cycles."""
+    """The cache of one die; its rates are those of the die, in core cycles: of reads, of writes, of both together."""
 
     bytes: Figure[Count]
     line_bytes: Figure[PowerOfTwo]
     sector_bytes: Figure[PowerOfTwo]
     read_bytes_per_cycle: Figure[Positive]
     write_bytes_per_cycle: Figure[Positive]
+    total_bytes_per_cycle: Figure[Positive]
     miss_extra_cycles: Figure[Cycles]
 
 
@@ -126,19 +154,24 @@ class Sync(Strict):
 
 
 class Launch(Strict):
-    """Time that every kernel pays on the device before its first instruction.
+    """Time on the device before the first instruction, in kernels of vector cores alone and in those with cube cores.
 
-    The blocks of a die do not begin in the same cycle: each begins skew_cycles after the one before it.
+    The blocks of a die do not begin in the same cycle: each begins skew_cycles after the one before it, and in a kernel
+    of cube and vector cores, whose blocks are groups of both, mix_skew_cycles. A host that launches one kernel after
+    the other does so every host_seconds at most.
     """
 
-    seconds: Figure[Annotated[float, Field(ge=0)]]
+    vector_seconds: Figure[NotNegative]
+    cube_seconds: Figure[NotNegative]
+    host_seconds: Figure[NotNegative]
     skew_cycles: Figure[Cycles]
+    mix_skew_cycles: Figure[Cycles]
 
 
 class VectorRow(Strict):
     """Cost of a vector instruction of r repeats for one data type.
 
-    Back to back it occupies the pipe for first_cycles + (r - 1) * further_cycles; alone it takes
+    Back to back it occupies the pipe for first_cycles + (r - 1) * further_cycles; measured alone it takes
     r * further_cycles + latency_cycles from issue to result.
     """
 
@@ -153,13 +186,15 @@ class VectorRow(Strict):
 class Vector(Strict):
     """The vector unit; ops maps the vendor's instruction name and the data type to its cost.
 
-    The data type is "fp32" when all operands agree, else first source and destination: "fp32_bf16".
+    The data type is "fp32" when all operands agree, else first source and destination: "fp32_bf16". An instruction
+    that waits for the one before it sees isolated_cycles less than the latency of an isolated measurement.
     """
 
     repeat_bytes: Figure[Count]
     block_bytes: Figure[Count]
     max_repeats: Figure[Count]
     count_mode_cycles: Figure[Cycles]
+    isolated_cycles: Figure[Cycles]
     ops: dict[str, dict[str, VectorRow]]
 
 

@@ -28,6 +28,7 @@ Count = Annotated[int, BeforeValidator(_whole), Field(gt=0)]
 Cycles = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
 PowerOfTwo = Annotated[int, BeforeValidator(_whole), Field(gt=0), AfterValidator(_power_of_two)]
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 
 
 class Strict(BaseModel):

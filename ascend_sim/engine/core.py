@@ -402,9 +402,10 @@ class CoreModel:
         end = max(now, earliest_end)
         pipe.moving = False
         pipe.free = end
-        pipe.visible = max(pipe.visible, end + move.latency)
-        pipe.busy += end - self.starts[index]
-        self.ends[index] = end + move.latency
+        visible = end + move.latency
+        pipe.busy += visible - max(self.starts[index], pipe.visible)
+        pipe.visible = visible
+        self.ends[index] = visible
         if move.unit_flag is not None:
             tile = self.tiles[move.unit_flag.slot]
             tile.drained.append((end, index))

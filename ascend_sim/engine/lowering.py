@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ascend_sim.config import Chip
-from ascend_sim.isa.timing import Barrier, CrossCoreSet, CrossCoreWait, Move, Run, SetFlag, WaitFlag
+from ascend_sim.isa.timing import Barrier, CrossCoreSet, CrossCoreWait, Move, Run, SetFlag, WaitFlag, drained
 from ascend_sim.isa.words import Pipe
 from ascend_sim.kernel.program import Program, Template
 
@@ -186,8 +186,9 @@ def lower_template(template: Template, chip: Chip) -> LoweredTemplate:
     """Lower one template for *chip*."""
     operations = []
     busy = [0] * len(PIPES)
-    for instruction in template.instructions:
-        timing = instruction.timing(chip)
+    instructions = template.instructions
+    timings = drained([(instruction.pipe, instruction.timing(chip)) for instruction in instructions])
+    for instruction, timing in zip(instructions, timings, strict=True):
         operation = _lower(timing, instruction.pipe, chip)
         if isinstance(timing, Run):
             busy[operation[1]] += timing.busy

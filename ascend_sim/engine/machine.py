@@ -13,6 +13,7 @@ from ascend_sim.config import Chip
 from ascend_sim.engine.core import CoreModel
 from ascend_sim.engine.deadlock import deadlock_report
 from ascend_sim.engine.flags import Channel
+from ascend_sim.engine.launch import launch_of
 from ascend_sim.engine.lowering import PIPES, flag_name, lower
 from ascend_sim.engine.memory import DieMemory, MemoryStatistics
 from ascend_sim.engine.observer import Observer, Observers
@@ -69,7 +70,8 @@ class Machine:
         self.program = program
         self.chip = chip
         self.observers = observers
-        self.launch_cycles = round(chip.launch.seconds.value * chip.clock_hz.value)
+        launch = launch_of(program, chip)
+        self.launch_cycles = launch.cycles
         self.die_weights = {one.streams[0].core.die: one.die_weight for one in classes}
         # Dies share nothing, so each has a clock of its own, and they are simulated one after the other.
         self._clocks = {die: simpy.Environment() for die in self.die_weights}
@@ -77,14 +79,13 @@ class Machine:
         self._ready: deque[CoreModel] = deque()
         self._faults: dict[tuple[SourceLine, object], Diagnostic] = {}
         lowered = lower(program, chip)
-        skew = chip.launch.skew_cycles.value
         self.cores: list[CoreModel] = []
         self.streams: list[Stream] = []
         self.members: list[tuple[CoreId, ...]] = []
         for one in classes:
             for stream, members in zip(one.streams, one.members, strict=True):
                 calls = [(lowered[call.template], call.bases) for call in stream.calls]
-                start = self.launch_cycles + skew * stream.core.group
+                start = launch.cycles + launch.skew * stream.core.group
                 core = CoreModel(self, len(self.cores), stream.core, one.weight, calls, chip, start)
                 self.cores.append(core)
                 self.streams.append(stream)

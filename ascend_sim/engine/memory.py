@@ -1,7 +1,9 @@
 """The memory system of one die: L2 in front of HBM, shared by the moves of all cores.
 
-A move first spends its head (the request travels), then its bytes flow at the least of its path's rate and of its
-fair shares of L2 bandwidth (every byte) and HBM bandwidth (bytes that miss). An atomic add reads and writes L2.
+A move first spends its head (the request travels), then its bytes flow at the least of what its path and its requests
+allow and of its fair shares of L2 bandwidth (every byte) and HBM bandwidth (bytes that miss). A core has only so many
+bytes from HBM under way: those flow at the path's miss rate, counted from the start of the move, so that the head
+is hidden in a long one. An atomic add reads and writes L2.
 Who asks for bytes that are already on their way from HBM waits for them, at no further cost to HBM.
 Dirty sectors that leave the cache take HBM bandwidth with precedence over the fills that pushed them out.
 """
@@ -18,7 +20,7 @@ from ascend_sim.engine.bandwidth import SCALE, SharedBandwidth, Shares
 from ascend_sim.engine.cache import L2Cache
 from ascend_sim.isa.timing import Move, Traffic
 
-_WRITE_BACK: Shares = (0, 0, SCALE)
+_WRITE_BACK: Shares = (0, 0, 0, SCALE)
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,11 @@ class DieMemory:
         self._env = env
         self._cache = L2Cache(chip.l2.bytes.value, chip.l2.sector_bytes.value, span)
         self._miss_extra = chip.l2.miss_extra_cycles.value
-        l2 = _units(chip.l2.read_bytes_per_cycle.value), _units(chip.l2.write_bytes_per_cycle.value)
-        self._hbm = _units(chip.hbm_bytes_per_cycle(mixed=False))
+        l2 = chip.l2.read_bytes_per_cycle, chip.l2.write_bytes_per_cycle, chip.l2.total_bytes_per_cycle
+        rates = tuple(_units(figure.value) for figure in l2)
+        self._hbm, mixed = (_units(chip.hbm_bytes_per_cycle(mixed=mixed)) for mixed in (False, True))
         self._waiting: dict[int, list[Callable[[int], None]]] = {}
-        self._bandwidth = SharedBandwidth(env, (*l2, self._hbm), (*l2, _units(chip.hbm_bytes_per_cycle(mixed=True))))
+        self._bandwidth = SharedBandwidth(env, (*rates, self._hbm), (*rates, mixed))
 
     def move(self, move: Move, base: int, start: int, weight: int, done: Callable[[int], None]) -> None:
         """Carry out *move* from cycle *start* on; call *done* with the cycle of its last byte, at that cycle."""
@@ -64,10 +67,14 @@ class DieMemory:
         access = move.access
         offset = base if access.parameter is not None else 0
         missed, fills = self._cache.access(access, offset, move.traffic, weight, now)
-        limit = _units(move.bytes_per_cycle)
+        cycles = move.flow_cycles(offset)
+        if missed:
+            cycles = max(cycles, missed / move.miss_bytes_per_cycle - move.head - self._miss_extra)
+        limit = int(access.bytes * SCALE / cycles)
         shares = (
             0 if move.traffic is Traffic.WRITE else SCALE,
             0 if move.traffic is Traffic.READ else SCALE,
+            2 * SCALE if move.traffic is Traffic.ATOMIC else SCALE,
             SCALE * missed // access.bytes,
         )
         if fills:

@@ -2,9 +2,9 @@
 
 Two groups of cores (a cube core with its vector cores) are alike if they execute the same templates with addresses
 that differ by a constant for each tensor, a multiple of a cache sector, if neither shares a sector with any other group
-of its die, and if they start in the same cycle (launch.skew_cycles is 0): then every group sees the same hits, misses
-and bandwidth shares at the same cycles. Two dies are
-alike if their groups are pairwise so shifted; dies share nothing. Whatever is not shown to be alike is simulated.
+of its die, and if they start in the same cycle (their launch has no skew): then every group sees the same hits, misses
+and bandwidth shares at the same cycles. Two dies are alike if their groups are pairwise so shifted; dies share nothing.
+Whatever is not shown to be alike is simulated.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ascend_sim.config import Chip
+from ascend_sim.engine.launch import launch_of
 from ascend_sim.isa.timing import GmAccess, Move
 from ascend_sim.kernel.program import CoreId, Program, Stream, Template
 
@@ -117,7 +118,7 @@ class _Footprints:
     def __init__(self, program: Program, chip: Chip) -> None:
         self._chip = chip
         self._sector = chip.l2.sector_bytes.value
-        self.skewed = chip.launch.skew_cycles.value > 0
+        self.skewed = launch_of(program, chip).skew > 0
         self._starts = [tensor.address for tensor in program.tensors]
         self._extents: dict[Template, tuple[tuple[int, int, int], ...]] = {}
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ascend_sim.config import Chip
-from ascend_sim.isa.data_movement import expect_atomic_format, gm_access, write_gm
+from ascend_sim.isa.data_movement import expect_atomic_format, gm_access, requests, write_gm
 from ascend_sim.isa.instruction import (
     Instruction,
     Memory,
@@ -193,16 +193,18 @@ class Fixpipe(Instruction):
 
     def timing(self, chip: Chip) -> Move:
         """The drain rate counts L0C bytes, so a 2-byte output leaves at half the rate in bytes."""
-        path = chip.paths.l0c_to_gm
+        path, access = chip.paths.l0c_to_gm, gm_access(self.destination)
         share = self.destination.dtype.bytes / self.source.dtype.bytes
+        sustained = math.ceil(access.bytes / (path.sustained_bytes_per_cycle.value * share))
         flag = UnitFlag(self.source.address, acquire=True, release=True) if self.unit_flag else None
         return Move(
             head=path.head_cycles.value,
             bytes_per_cycle=path.bytes_per_cycle.value * share,
-            minimum=path.min_cycles.value,
+            minimum=max(path.min_cycles.value, sustained),
             latency=path.latency_cycles.value,
             traffic=Traffic.ATOMIC if self.atomic else Traffic.WRITE,
-            access=gm_access(self.destination),
+            access=access,
+            requests=requests(self.destination, path, line=0, by_row=True),
             unit_flag=flag,
         )
 

@@ -1,16 +1,16 @@
-"""Moves between global memory, L1, L0A, L0B and UB (pipes MTE1, MTE2, MTE3)."""
+"""Moves between global memory and L1, L0A, L0B or UB (pipes MTE2 and MTE3)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ascend_sim.config import Chip
+from ascend_sim.config import Chip, GmPath, GmReadPath
 from ascend_sim.isa.instruction import (
     Instruction,
     Memory,
@@ -20,8 +20,8 @@ from ascend_sim.isa.instruction import (
     expect_same_shape,
     expect_space,
 )
-from ascend_sim.isa.operands import GlobalTensor, LocalTensor, fractal_shape, padded
-from ascend_sim.isa.timing import GmAccess, Move, Run, Traffic
+from ascend_sim.isa.operands import GlobalTensor, LocalTensor
+from ascend_sim.isa.timing import GmAccess, Move, Requests, Traffic
 from ascend_sim.isa.words import CoreKind, MemoryOrder, Pipe, Space
 from ascend_sim.numerics import DType, fp32, int32
 
@@ -35,6 +35,30 @@ def gm_access(tensor: GlobalTensor) -> GmAccess:
     if tensor.rows == 1 or tensor.pitch == tensor.columns:
         return GmAccess(tensor.parameter, tensor.offset, 1, row_bytes * tensor.rows, row_bytes * tensor.rows)
     return GmAccess(tensor.parameter, tensor.offset, tensor.rows, row_bytes, tensor.pitch * tensor.dtype.bytes)
+
+
+def requests(tensor: GlobalTensor, path: GmPath, line: int, *, by_row: bool = False) -> Requests:
+    """The requests of a move of *tensor*: one run if its rows lie without gaps, unless the move works *by_row*."""
+    access = gm_access(tensor)
+    rows, row_bytes, pitch = access.rows, access.row_bytes, access.pitch
+    if by_row and tensor.rows > rows:
+        rows, row_bytes = tensor.rows, tensor.columns * tensor.dtype.bytes
+        pitch = row_bytes
+    return Requests(tensor.offset, rows, row_bytes, pitch, line, path.request_cycles.value)
+
+
+def read_move(source: GlobalTensor, path: GmReadPath, line: int, *, by_row: bool = False) -> Move:
+    """The move of *source* along *path*."""
+    return Move(
+        head=path.head_cycles.value,
+        bytes_per_cycle=path.bytes_per_cycle.value,
+        minimum=path.min_cycles.value,
+        latency=path.latency_cycles.value,
+        traffic=Traffic.READ,
+        access=gm_access(source),
+        requests=requests(source, path, line, by_row=by_row),
+        miss_bytes_per_cycle=path.miss_bytes_per_cycle.value,
+    )
 
 
 def expect_same_format(role: str, operand: Operand, other_role: str, other: Operand) -> Iterator[str]:
@@ -71,18 +95,13 @@ class LoadGm(Instruction):
         yield from expect_same_shape(("source", self.source), ("destination", self.destination))
         yield from expect_same_format("source", self.source, "destination", self.destination)
         yield from expect_alignment("destination", self.destination, UB_BLOCK)
-        yield from _expect_row_blocks("destination", self.destination)
+        yield from expect_row_blocks("destination", self.destination)
 
     def timing(self, chip: Chip) -> Move:
-        path = chip.paths.gm_to_l1 if self.destination.space is Space.L1 else chip.paths.gm_to_ub
-        return Move(
-            head=path.head_cycles.value,
-            bytes_per_cycle=path.bytes_per_cycle.value,
-            minimum=path.min_cycles.value,
-            latency=path.latency_cycles.value,
-            traffic=Traffic.READ,
-            access=gm_access(self.source),
-        )
+        paths, to_fractals = chip.paths, self.destination.order is MemoryOrder.NZ
+        to_l1 = paths.gm_to_l1_nz if to_fractals else paths.gm_to_l1
+        path = to_l1 if self.destination.space is Space.L1 else paths.gm_to_ub
+        return read_move(self.source, path, chip.l2.line_bytes.value, by_row=to_fractals)
 
     def sources(self) -> tuple[Operand, ...]:
         return (self.source,)
@@ -119,19 +138,21 @@ class StoreGm(Instruction):
         yield from expect_same_shape(("source", self.source), ("destination", self.destination))
         yield from expect_same_format("source", self.source, "destination", self.destination)
         yield from expect_alignment("source", self.source, UB_BLOCK)
-        yield from _expect_row_blocks("source", self.source)
+        yield from expect_row_blocks("source", self.source)
         if self.atomic:
             yield from expect_atomic_format(self.source.dtype)
 
     def timing(self, chip: Chip) -> Move:
-        path = chip.paths.ub_to_gm
+        path, access = chip.paths.ub_to_gm, gm_access(self.destination)
+        sustained = math.ceil(access.bytes / path.sustained_bytes_per_cycle.value)
         return Move(
             head=path.head_cycles.value,
             bytes_per_cycle=path.bytes_per_cycle.value,
-            minimum=path.min_cycles.value,
+            minimum=max(path.min_cycles.value, sustained),
             latency=path.latency_cycles.value,
             traffic=Traffic.ATOMIC if self.atomic else Traffic.WRITE,
-            access=gm_access(self.destination),
+            access=access,
+            requests=requests(self.destination, path, chip.l2.line_bytes.value),
         )
 
     def sources(self) -> tuple[Operand, ...]:
@@ -166,21 +187,20 @@ def write_gm(memory: Memory, destination: GlobalTensor, values: NDArray[Any], at
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadData(Instruction):
-    """Copy whole fractals from an L1 tile into L0A (left operand) or L0B (right operand).
+class LoadFractals(Instruction):
+    """Copy fractals from global memory straight into L0A or L0B (Ascend C: LoadData from GM).
 
-    *transpose* turns the tile on the way, so that an L1 tile of shape (n, k) can be loaded as the (k, n) right
-    operand, and one of shape (k, m) as the (m, k) left operand.
+    The source is a window without gaps that holds the elements in the order of the destination: fractals row by row,
+    those of L0B column-major inside.
     """
 
     mnemonic: ClassVar[str] = "load_data"
     destination: LocalTensor
-    source: LocalTensor
-    transpose: bool = False
+    source: GlobalTensor
 
     @property
     def pipe(self) -> Pipe:
-        return Pipe.MTE1
+        return Pipe.MTE2
 
     @property
     def cores(self) -> frozenset[CoreKind]:
@@ -188,37 +208,22 @@ class LoadData(Instruction):
 
     def check(self, chip: Chip) -> Iterator[str]:
         yield from expect_space("destination", self.destination, Space.L0A, Space.L0B)
-        yield from expect_space("source", self.source, Space.L1)
         yield from expect_same_format("source", self.source, "destination", self.destination)
         yield from expect_alignment("destination", self.destination, 512)
         yield from expect_fractals("destination", self.destination)
-        shape = self.source.shape[::-1] if self.transpose else self.source.shape
-        if shape != self.destination.shape:
-            hint = "with" if self.transpose else "without"
+        tile = self.destination
+        if tile.tile != tile.shape:
+            yield f"destination '{tile.buffer.name}' is a part of its tile; fractals of GM fill a whole tile of L0"
+        elif gm_access(self.source).rows > 1 or self.source.elements != tile.elements:
             yield (
-                f"source '{self.source.buffer.name}' {list(self.source.shape)} ({hint} transpose) does not make the "
-                f"destination '{self.destination.buffer.name}' {list(self.destination.shape)}"
-            )
-        if self.source.order is not MemoryOrder.NZ or len(self.source.shape) != 2:
-            yield (
-                f"source '{self.source.buffer.name}' must be a tile of NZ fractals (two dimensions); it is "
-                f"{self.source.order.value} with {len(self.source.shape)} dimension(s)"
-            )
-            return
-        rows, columns = fractal_shape(self.source.dtype, self.source.order, Space.L1)
-        if self.source.origin[0] % rows or self.source.origin[1] % columns:
-            yield (
-                f"source '{self.source.buffer.name}' begins at element {list(self.source.origin)}, inside a fractal "
-                f"of {rows}x{columns} {self.source.dtype}; slice L1 tiles at multiples of {rows} and {columns}"
+                f"source '{self.source.name}' {list(self.source.shape)} must be {tile.elements} elements without gaps, "
+                f"the fractals of '{tile.buffer.name}' {list(tile.shape)}"
             )
 
-    def timing(self, chip: Chip) -> Run:
-        target = self.destination
-        path = chip.paths.l1_to_l0a if target.space is Space.L0A else chip.paths.l1_to_l0b
-        fractals = math.prod(padded(target.shape, target.dtype, target.order, target.space)) * target.dtype.bytes
-        occupancy = path.head_cycles.value + math.ceil(fractals / path.bytes_per_cycle.value)
-        occupancy = max(occupancy, path.min_cycles.value)
-        return Run(occupancy, occupancy + path.latency_cycles.value, occupancy)
+    def timing(self, chip: Chip) -> Move:
+        paths = chip.paths
+        path = paths.gm_to_l0a if self.destination.space is Space.L0A else paths.gm_to_l0b
+        return read_move(self.source, path, chip.l2.line_bytes.value)
 
     def sources(self) -> tuple[Operand, ...]:
         return (self.source,)
@@ -227,18 +232,15 @@ class LoadData(Instruction):
         return (self.destination,)
 
     def read(self, memory: Memory) -> NDArray[Any]:
-        values = memory.read(self.source)
-        return values.T if self.transpose else values
+        return memory.read(self.source)
 
     def write(self, memory: Memory, result: NDArray[Any]) -> None:
-        memory.write(self.destination, result)
-
-    def operands(self) -> str:
-        text = f"{self.destination}, {self.source}"
-        return f"{text}, transpose" if self.transpose else text
+        tile, elements = self.destination, (self.destination.elements,)
+        bytes_in_order = replace(tile, order=MemoryOrder.ND, tile=elements, origin=(0,), shape=elements)
+        memory.write(bytes_in_order, result.ravel())
 
 
-def _expect_row_blocks(role: str, tensor: LocalTensor) -> Iterator[str]:
+def expect_row_blocks(role: str, tensor: LocalTensor) -> Iterator[str]:
     """Rows of a strided UB tile must begin on 32 B blocks, as the strides of a DMA count blocks."""
     if tensor.order is MemoryOrder.ND and len(tensor.shape) == 2 and tensor.rows > 1:
         pitch = tensor.pitch * tensor.dtype.bytes

@@ -6,7 +6,9 @@ whole core cycles.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from ascend_sim.isa.words import Pipe
@@ -57,22 +59,61 @@ class UnitFlag:
 class Run:
     """Occupy the pipe for *occupancy* cycles; results are visible *latency* >= occupancy cycles after the start.
 
-    *busy* is what the vendor's profiler counts as work of the unit (fractal cycles on the cube).
+    *busy* is what the vendor's profiler counts as work of the unit (fractal cycles on the cube). Runs of one *stream*
+    follow each other without a gap; before a run of another stream the pipe lets its results become visible.
     """
 
     occupancy: int
     latency: int
     busy: int
     unit_flag: UnitFlag | None = None
+    stream: str | None = None
+
+
+@dataclass(frozen=True)
+class Requests:
+    """How a move asks for its bytes: row by row, each cut at multiples of *line* bytes (not at all if that is 0).
+
+    *rows* runs of *row_bytes*, *pitch* bytes apart, from *offset* on, which counts from the base address. Each request
+    takes at least *cycles*.
+    """
+
+    offset: int
+    rows: int
+    row_bytes: int
+    pitch: int
+    line: int
+    cycles: float
+
+    def flow_cycles(self, base: int, bytes_per_cycle: float) -> float:
+        """Cycles in which the requests of the move can be made: the sum of max(bytes / bytes_per_cycle, cycles)."""
+
+        def cost(size: int) -> float:
+            return max(size / bytes_per_cycle, self.cycles) if size else 0.0
+
+        if not self.line:
+            return self.rows * cost(self.row_bytes)
+
+        def row(phase: int) -> float:
+            first = min(self.line - phase, self.row_bytes)
+            lines, rest = divmod(self.row_bytes - first, self.line)
+            return cost(first) + lines * cost(self.line) + cost(rest)
+
+        begin = base + self.offset
+        repeats = self.line // math.gcd(self.pitch, self.line)  # rows after which the phases come again
+        phases = [row((begin + number * self.pitch) % self.line) for number in range(min(repeats, self.rows))]
+        rounds, rest = divmod(self.rows, len(phases))
+        return rounds * sum(phases) + sum(phases[:rest])
 
 
 @dataclass(frozen=True)
 class Move:
     """Move bytes between a core and global memory.
 
-    The pipe is held for *head* cycles, then until the bytes have flowed at no more than *bytes_per_cycle* and at
-    the share the memory system grants, and for no less than *minimum* cycles in all; the result is visible
-    *latency* cycles later.
+    The pipe is held for *head* cycles, then until the bytes have flowed at no more than *bytes_per_cycle*, at no more
+    than its *requests* allow and at the share the memory system grants, and for no less than *minimum* cycles in all;
+    the result is visible *latency* cycles later. Bytes that miss the cache come at no more than
+    *miss_bytes_per_cycle*, counted from the start of the move.
     """
 
     head: int
@@ -81,7 +122,18 @@ class Move:
     latency: int
     traffic: Traffic
     access: GmAccess
+    requests: Requests
+    miss_bytes_per_cycle: float = math.inf
     unit_flag: UnitFlag | None = None
+    _flows: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
+
+    def flow_cycles(self, base: int) -> float:
+        """Cycles from the first byte to the last if nothing else is in the way, for a *base* address in bytes."""
+        phase = base % self.requests.line if self.requests.line else 0
+        found = self._flows.get(phase)
+        if found is None:
+            found = self._flows[phase] = self.requests.flow_cycles(phase, self.bytes_per_cycle)
+        return found
 
 
 @dataclass(frozen=True)
@@ -124,3 +176,20 @@ class CrossCoreWait:
 
 
 Timing = Run | Move | SetFlag | WaitFlag | Barrier | CrossCoreSet | CrossCoreWait
+
+
+def drained(timings: Sequence[tuple[Pipe, Timing]]) -> list[Timing]:
+    """The timings of instructions in program order, with the last Run of each stream holding its pipe to the end.
+
+    Loads into one buffer stream through their pipe; whatever else comes next on the pipe finds it drained.
+    """
+    result = [timing for _, timing in timings]
+    following: dict[Pipe, str | None] = {}
+    for position in range(len(timings) - 1, -1, -1):
+        pipe, timing = timings[position]
+        stream = timing.stream if isinstance(timing, Run) else None
+        if isinstance(timing, Run) and stream is not None and following.get(pipe) != stream:
+            more = timing.latency - timing.occupancy
+            result[position] = replace(timing, occupancy=timing.latency, busy=timing.busy + more)
+        following[pipe] = stream
+    return result

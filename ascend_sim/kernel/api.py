@@ -7,9 +7,10 @@ from numbers import Integral
 
 from ascend_sim.errors import Diagnostic, KernelError
 from ascend_sim.isa.cube import Fixpipe, Mmad
-from ascend_sim.isa.data_movement import LoadData, LoadGm, StoreGm
+from ascend_sim.isa.data_movement import LoadFractals, LoadGm, StoreGm
+from ascend_sim.isa.local_movement import CopyUb, LoadData
 from ascend_sim.isa.operands import GlobalTensor, LocalTensor
-from ascend_sim.isa.source import user_line
+from ascend_sim.isa.source import SourceLine, user_line
 from ascend_sim.isa.sync import CrossCoreSetFlag, CrossCoreWaitFlag, PipeBarrier, SetFlag, WaitFlag
 from ascend_sim.isa.words import Pipe
 from ascend_sim.kernel.arguments import expect, expect_pipes
@@ -19,31 +20,47 @@ from ascend_sim.kernel.trace import current, emit
 def data_copy(
     destination: LocalTensor | GlobalTensor, source: LocalTensor | GlobalTensor, *, atomic_add: bool = False
 ) -> None:
-    """Copy GM -> L1 (to NZ fractals), GM -> UB, or UB -> GM; with *atomic_add*, add into GM (fp32, int32)."""
+    """Copy GM -> L1 (to NZ fractals), GM -> UB, UB -> GM or UB -> UB; with *atomic_add*, add into GM (fp32, int32)."""
     where = user_line()
     if isinstance(destination, LocalTensor) and isinstance(source, GlobalTensor):
-        if atomic_add:
-            message = "data_copy: atomic_add works on GM destinations only; drop it here"
-            raise KernelError(Diagnostic(message, where.file, where.line))
+        _refuse_atomic(where, atomic_add)
         emit(LoadGm(where=where, destination=destination, source=source))
     elif isinstance(destination, GlobalTensor) and isinstance(source, LocalTensor):
         emit(StoreGm(where=where, destination=destination, source=source, atomic=atomic_add))
+    elif isinstance(destination, LocalTensor) and isinstance(source, LocalTensor):
+        _refuse_atomic(where, atomic_add)
+        emit(CopyUb(where=where, destination=destination, source=source))
     else:
         kinds = [type(operand).__name__ for operand in (destination, source)]
         raise KernelError(
             Diagnostic(
-                f"data_copy moves between a GlobalTensor and a LocalTensor, not {kinds[1]} -> {kinds[0]}; use "
-                f"load_data for L1 -> L0, fixpipe for L0C -> GM, copy for UB -> UB, and lay raw buffers out with "
-                f"tile(...)",
+                f"data_copy moves between tensors of GM, L1 and UB, not {kinds[1]} -> {kinds[0]}; go through UB "
+                f"from GM to GM, and lay raw buffers out with tile(...)",
                 where.file,
                 where.line,
             )
         )
 
 
-def load_data(destination: LocalTensor, source: LocalTensor, *, transpose: bool = False) -> None:
-    """Load fractals L1 -> L0A or L0B, transposing a tile that lies the other way round."""
+def _refuse_atomic(where: SourceLine, atomic_add: bool) -> None:
+    if atomic_add:
+        message = "data_copy: atomic_add works on GM destinations only; drop it here"
+        raise KernelError(Diagnostic(message, where.file, where.line))
+
+
+def load_data(destination: LocalTensor, source: LocalTensor | GlobalTensor, *, transpose: bool = False) -> None:
+    """Load fractals L1 -> L0A or L0B, transposing a tile that lies the other way round.
+
+    A source in GM must hold the fractals of a whole tile one after the other, in the order of L0.
+    """
     expect("load_data: destination", destination, LocalTensor, "a tile of L0A or L0B")
+    if isinstance(source, GlobalTensor):
+        where = user_line()
+        if transpose:
+            message = "load_data: a tile is transposed on its way from L1, not from GM; store it transposed in GM"
+            raise KernelError(Diagnostic(message, where.file, where.line))
+        emit(LoadFractals(where=where, destination=destination, source=source))
+        return
     expect("load_data: source", source, LocalTensor, "a tile of L1 (data_copy fetches it from GM)")
     emit(LoadData(where=user_line(), destination=destination, source=source, transpose=transpose))
 

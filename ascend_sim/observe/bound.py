@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from ascend_sim.config import Chip
 from ascend_sim.engine.machine import Schedule
-from ascend_sim.isa.words import CoreKind, Pipe, Space
+from ascend_sim.isa.words import CoreKind, Pipe
 from ascend_sim.observe.critical_path import CROSS_CORE, LAUNCH, CriticalPath
 from ascend_sim.observe.statistics import CoreStatistics
-from ascend_sim.observe.timeline import path_of
 
 _PLAIN = {
     "aic_cube": "compute",
@@ -21,10 +20,10 @@ _PLAIN = {
     LAUNCH: "the launch of the kernel",
 }
 _GM_PIPES = {
-    "aic_mte2": (CoreKind.AIC, Pipe.MTE2, (Space.GM, Space.L1)),
-    "aic_fixpipe": (CoreKind.AIC, Pipe.FIX, (Space.L0C, Space.GM)),
-    "aiv_mte2": (CoreKind.AIV, Pipe.MTE2, (Space.GM, Space.UB)),
-    "aiv_mte3": (CoreKind.AIV, Pipe.MTE3, (Space.UB, Space.GM)),
+    "aic_mte2": (CoreKind.AIC, Pipe.MTE2),
+    "aic_fixpipe": (CoreKind.AIC, Pipe.FIX),
+    "aiv_mte2": (CoreKind.AIV, Pipe.MTE2),
+    "aiv_mte3": (CoreKind.AIV, Pipe.MTE3),
 }
 
 
@@ -41,17 +40,17 @@ def bound_by(path: CriticalPath, statistics: Sequence[CoreStatistics], schedule:
 
 
 def _memory_limit(name: str, statistics: Sequence[CoreStatistics], schedule: Schedule, chip: Chip) -> str:
-    kind, pipe, path = _GM_PIPES[name]
+    kind, pipe = _GM_PIPES[name]
     reads = pipe is Pipe.MTE2
     cores = [one for one in statistics if one.kind is kind and one.worked]
     memory = schedule.memory
-    moved = sum(one.moved.get(path, 0) * len(one.members) for one in cores)
+    flows = sum(one.flows.get(pipe, 0.0) * len(one.members) for one in cores)
     heads: float = sum(one.heads.get(pipe, 0) * len(one.members) for one in cores)
     if reads and memory.l2_read_bytes:
         # Moves that miss wait longer; which ones did is not in the schedule, so the share of bytes stands for them.
         missing = min(memory.hbm_read_bytes / memory.l2_read_bytes, 1.0)
-        head = path_of(chip, path).head_cycles.value
-        heads += heads / head * missing * chip.l2.miss_extra_cycles.value if head else 0
+        moves = sum(one.moves.get(pipe, 0) * len(one.members) for one in cores)
+        heads += moves * missing * chip.l2.miss_extra_cycles.value
     members = sum(len(one.members) for one in cores)
     l2_bytes, l2_rate = (
         (memory.l2_read_bytes, chip.l2.read_bytes_per_cycle.value)
@@ -65,7 +64,7 @@ def _memory_limit(name: str, statistics: Sequence[CoreStatistics], schedule: Sch
         / chip.hbm_bytes_per_cycle(mixed=False)
         / dies,
         "L2 bandwidth, {:.0f} % used": l2_bytes / l2_rate / dies,
-        "its own path, {:.0f} % used": moved / path_of(chip, path).bytes_per_cycle.value / core_cycles,
+        "its own path, {:.0f} % used": flows / core_cycles,
         "latency, {:.0f} % of the time in the heads of moves": heads / core_cycles,
     }
     limit = max(uses, key=lambda key: uses[key])

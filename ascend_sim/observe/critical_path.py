@@ -59,10 +59,10 @@ class CriticalPath:
 
 def critical_path(timelines: Timelines) -> CriticalPath:
     """Walk back from the last result of the schedule to cycle 0."""
-    return _Walk(timelines).run()
+    return Walk(timelines).run()
 
 
-class _Core:
+class Core:
     """A core's arrays as views whose items are Python integers, which are quick to read one by one."""
 
     def __init__(self, timeline: CoreTimeline) -> None:
@@ -108,7 +108,7 @@ class _Core:
         return -1
 
 
-class _Walk:
+class Walk:
     """The walk stands on one core; all cycles after *time* are explained."""
 
     def __init__(self, timelines: Timelines) -> None:
@@ -119,10 +119,11 @@ class _Walk:
         self._cross_latency = chip.sync.cross_core_latency_cycles.value
         self._depth = chip.scalar.queue_depth.value
         self._cycles = dict.fromkeys((*METRIC_NAMES, CROSS_CORE, LAUNCH), 0)
-        self._cores: dict[int, _Core] = {}
+        self._cores: dict[int, Core] = {}
         self._time = timelines.schedule.cycles
 
     def run(self) -> CriticalPath:
+        """Follow the path to its beginning."""
         schedule = self._timelines.schedule
         last = max(range(len(schedule.cores)), key=lambda n: (schedule.cores[n].end, -n), default=None)
         if last is not None and len(schedule.cores[last].starts):
@@ -135,10 +136,10 @@ class _Walk:
         self._cycles[LAUNCH] += self._time
         return CriticalPath(self._cycles)
 
-    def _open(self, number: int) -> _Core:
+    def _open(self, number: int) -> Core:
         core = self._cores.get(number)
         if core is None:
-            core = self._cores[number] = _Core(self._timelines.core(number))
+            core = self._cores[number] = Core(self._timelines.core(number))
         return core
 
     def _spend(self, pipe: int, since: int) -> None:

@@ -19,7 +19,8 @@ class CoreStatistics:
 
     All times in cycles: *total* from its first dispatch to its last visible result, *busy* by pipe (fractal cycles
     on PIPE_M), *stalls* of the scalar unit before the full queue of a pipe, *scalar_wait* for flags. *moved* counts
-    bytes by (source space, destination space), *heads* the cycles that moves spent before their bytes flowed.
+    bytes by (source space, destination space), *moves* the moves to or from global memory, *heads* the cycles that they
+    spent before their bytes flowed, *flows* those that the bytes would flow if nothing else moved.
     """
 
     kind: CoreKind
@@ -30,7 +31,9 @@ class CoreStatistics:
     scalar_wait: int
     issued: dict[Pipe, int]
     moved: dict[Path, int]
+    moves: dict[Pipe, int]
     heads: dict[Pipe, int]
+    flows: dict[Pipe, float]
 
     @property
     def worked(self) -> bool:
@@ -90,7 +93,9 @@ def _of_core(core: CoreTimeline, issue: int) -> CoreStatistics:
         scalar_wait=int(np.maximum(core.ends - core.starts - issue, 0)[waits].sum()),
         issued=core.issued,
         moved=core.moved,
+        moves=core.moves,
         heads=core.head_cycles,
+        flows=core.flow_cycles,
     )
 
 

@@ -19,11 +19,12 @@ from ascend_sim.config import Chip, MovePath
 from ascend_sim.engine.machine import CoreSchedule, Schedule
 from ascend_sim.isa.instruction import Instruction, space_of
 from ascend_sim.isa.operands import LocalTensor
-from ascend_sim.isa.timing import Barrier, CrossCoreSet, CrossCoreWait, Move, Run, SetFlag, WaitFlag
+from ascend_sim.isa.timing import Barrier, CrossCoreSet, CrossCoreWait, Move, Run, SetFlag, WaitFlag, drained
 from ascend_sim.isa.words import PIPES_OF, CoreKind, Pipe, Space
 from ascend_sim.kernel.program import Template
 
 Key = TypeVar("Key")
+Sum = TypeVar("Sum", int, float)
 
 RUN, MOVE, SET, WAIT, BARRIER, CROSS_SET, CROSS_WAIT = range(7)
 _KINDS = {
@@ -57,7 +58,8 @@ class TemplateFacts:
 
     *hold* is the occupancy of a RUN, *latency* what a MOVE takes after it has left its pipe, *head* its head cycles,
     *tile* the L0C address of a unit_flag handshake (-1 without), *release* whether the tile is handed on.
-    *moved* counts the bytes on each path, *issued* the instructions of each pipe, *heads* the head cycles.
+    *moved* counts the bytes on each path, *issued* the instructions of each pipe, *moves* those that move to or from
+    global memory, *heads* their head cycles, *flows* the cycles that their bytes would flow if nothing else moved.
     """
 
     kinds: NDArray[np.int8]
@@ -69,7 +71,9 @@ class TemplateFacts:
     release: NDArray[np.bool_]
     moved: dict[Path, int]
     issued: dict[Pipe, int]
+    moves: dict[Pipe, int]
     heads: dict[Pipe, int]
+    flows: dict[Pipe, float]
 
 
 def process_bytes(instruction: Instruction, chip: Chip) -> int:
@@ -87,16 +91,24 @@ def template_facts(template: Template, chip: Chip) -> TemplateFacts:
     rows: list[tuple[int, ...]] = []
     moved: dict[Path, int] = {}
     issued: dict[Pipe, int] = {}
+    moves: dict[Pipe, int] = {}
     heads: dict[Pipe, int] = {}
-    for instruction in template.instructions:
-        timing, pipe = instruction.timing(chip), instruction.pipe
+    flows: dict[Pipe, float] = {}
+    instructions = template.instructions
+    timings = drained([(instruction.pipe, instruction.timing(chip)) for instruction in instructions])
+    for instruction, timing in zip(instructions, timings, strict=True):
+        pipe = instruction.pipe
         hold = timing.occupancy if isinstance(timing, Run) else 0
-        latency, head = (timing.latency, timing.head) if isinstance(timing, Move) else (0, 0)
+        latency, head = 0, 0
+        if isinstance(timing, Move):
+            latency, head = timing.latency, timing.head
+            moves[pipe] = moves.get(pipe, 0) + 1
+            heads[pipe] = heads.get(pipe, 0) + head
+            flows[pipe] = flows.get(pipe, 0.0) + timing.flow_cycles(0)
         flag = timing.unit_flag if isinstance(timing, Run | Move) else None
         tile, release = (-1, False) if flag is None else (flag.slot, flag.release)
         rows.append((_KINDS[type(timing)], _NUMBER[pipe], hold, latency, head, tile, release))
         issued[pipe] = issued.get(pipe, 0) + 1
-        heads[pipe] = heads.get(pipe, 0) + head
         size = process_bytes(instruction, chip)
         if size:
             path = space_of(instruction.sources()[0]), space_of(instruction.destinations()[0])
@@ -112,20 +124,25 @@ def template_facts(template: Template, chip: Chip) -> TemplateFacts:
         release=columns[6].astype(np.bool_),
         moved=moved,
         issued=issued,
+        moves=moves,
         heads=heads,
+        flows=flows,
     )
 
 
 def path_of(chip: Chip, path: Path) -> MovePath:
-    """The figures of the data path between two memory spaces."""
+    """The figures of the data path between two memory spaces; for GM to L1, of moves that leave the order as it is."""
     paths = chip.paths
     return {
         (Space.GM, Space.L1): paths.gm_to_l1,
+        (Space.GM, Space.L0A): paths.gm_to_l0a,
+        (Space.GM, Space.L0B): paths.gm_to_l0b,
         (Space.GM, Space.UB): paths.gm_to_ub,
         (Space.UB, Space.GM): paths.ub_to_gm,
         (Space.L0C, Space.GM): paths.l0c_to_gm,
         (Space.L1, Space.L0A): paths.l1_to_l0a,
         (Space.L1, Space.L0B): paths.l1_to_l0b,
+        (Space.UB, Space.UB): paths.ub_to_ub,
     }[path]
 
 
@@ -202,6 +219,16 @@ class CoreTimeline:
         return _summed(self._counts, lambda facts: facts.issued)
 
     @cached_property
+    def moves(self) -> dict[Pipe, int]:
+        """Number of moves to or from global memory of each pipe."""
+        return _summed(self._counts, lambda facts: facts.moves)
+
+    @cached_property
+    def flow_cycles(self) -> dict[Pipe, float]:
+        """Cycles that the bytes of the moves of each pipe would flow if nothing else moved."""
+        return _summed(self._counts, lambda facts: facts.flows)
+
+    @cached_property
     def head_cycles(self) -> dict[Pipe, int]:
         """Sum of the head cycles of the moves of each pipe."""
         return _summed(self._counts, lambda facts: facts.heads)
@@ -243,9 +270,10 @@ def _array(values: object) -> NDArray[np.int64]:
     return np.asarray(values, dtype=np.int64)
 
 
-def _summed(parts: Counter[TemplateFacts], one: Callable[[TemplateFacts], dict[Key, int]]) -> dict[Key, int]:
-    total: dict[Key, int] = {}
+def _summed(parts: Counter[TemplateFacts], one: Callable[[TemplateFacts], dict[Key, Sum]]) -> dict[Key, Sum]:
+    total: dict[Key, Sum] = {}
     for facts, times in parts.items():
         for key, value in one(facts).items():
-            total[key] = total.get(key, 0) + value * times
+            more: Any = value * times
+            total[key] = total[key] + more if key in total else more
     return total

@@ -29,7 +29,7 @@ def print_summary(result: RunResult, statistics: Sequence[CoreStatistics], conso
 
 
 def summary(result: RunResult, statistics: Sequence[CoreStatistics], ascii_only: bool = False) -> RenderableType:
-    """Title, time and rate, utilisation, pipes, memory, bound, numerics and warnings, as a rich renderable."""
+    """Title, time, rate, utilisation, pipes, memory, bound, dependence, numerics, warnings as a rich renderable."""
     filled, empty = ("#", ".") if ascii_only else ("█", "░")
 
     def bar(share: float, style: str) -> Text:
@@ -40,6 +40,7 @@ def summary(result: RunResult, statistics: Sequence[CoreStatistics], ascii_only:
     table.add_column(style="bold", no_wrap=True, min_width=12)
     table.add_column(overflow="fold")
     table.add_row("time", f"{_time(result.time_us)}  ({result.cycles:,} cycles)")
+    table.add_row("time error", _expected_error(result))
     table.add_row("rate", f"{result.tflops:.4g} TFLOPS of {result.peak_tflops:.1f}")
     table.add_row("utilization", bar(result.flops_utilization, "green"))
     for kind in CoreKind:
@@ -57,6 +58,8 @@ def summary(result: RunResult, statistics: Sequence[CoreStatistics], ascii_only:
         f"{100 * memory['l2_hit_ratio']:.1f} % hits",
     )
     table.add_row("bound by", result.bound_by)
+    if result.depends_on:
+        table.add_row("depends on", _dependence(result))
     table.add_row("numbers", _numerics(result))
     for warning in result.warnings:
         table.add_row(Text("warning", style="bold yellow"), warning)
@@ -81,6 +84,28 @@ def _bytes(size: float) -> str:
         if size >= scale:
             return f"{size / scale:.3g} {unit}"
     return f"{size:.0f} B"
+
+
+def _expected_error(result: RunResult) -> str:
+    """The expected error of the time from rows on which nothing was fitted, where they are known; then the note."""
+    expected = result.expected_error
+    note = "" if expected["note"] is None else f"; {expected['note']}"
+    mean, most = expected["leave_one_out_mape"], expected["leave_one_out_max"]
+    if mean is None:
+        return f"not known, no such kernel was measured; {expected['kind']}: +-{100 * expected['mape']:.0f} %{note}"
+    rows = f"{expected['kind']}, {expected['rows']} measured"
+    return f"+-{100 * mean:.0f} % expected ({rows}; at most {100 * most:.0f} %){note}"
+
+
+def _dependence(result: RunResult) -> Table:
+    """One line for each figure: by how many percent the time changes if it grows by 1 %, its key, its standing."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for one in result.depends_on:
+        table.add_row(f"{one['elasticity']:+.2f}", one["figure"], one["standing"])
+    return table
 
 
 def _numerics(result: RunResult) -> Text:

@@ -14,9 +14,15 @@ from ascend_sim.config import bundled, names
 from ascend_sim.errors import ArgumentError, Diagnostic
 from ascend_sim.isa.vector_ops import VECTOR_OPS, Pattern
 
-TABLES = ("data_movement.csv", "vector_throughput.csv", "kernels.csv")
-PATHS = ("gm_to_l1", "gm_to_ub", "ub_to_gm", "l0c_to_gm", "l1_to_l0a", "l1_to_l0b", "ub_to_ub")
-UNITS = {"cycles": "cycles", "time_us": "us", "tflops": "TFLOPS"}
+TABLES = ("data_movement.csv", "vector_throughput.csv", "matrix.csv", "kernels.csv")
+PATHS = (
+    "gm_to_l1", "gm_to_l1_nz", "gm_to_l0a", "gm_to_l0b", "gm_to_ub", "ub_to_gm", "l0c_to_gm", "l0c_to_gm_nd",
+    "l1_to_l0a", "l1_to_l0b", "ub_to_ub",
+)  # fmt: skip
+DATA = ("l2", "hbm", "core")
+COLD_PATHS = ("gm_to_l1", "gm_to_l1_nz", "gm_to_ub")
+MODES = ("back_to_back", "isolated")
+UNITS = {"cycles": "cycles", "time_us": "us", "interval_us": "us", "tflops": "TFLOPS"}
 PIPES = (
     "aic_cube_ratio", "aic_mte1_ratio", "aic_mte2_ratio", "aic_fixpipe_ratio", "aic_scalar_ratio",
     "aiv_vec_ratio", "aiv_mte2_ratio", "aiv_mte3_ratio", "aiv_scalar_ratio",
@@ -38,10 +44,26 @@ class Role(Enum):
 
 @dataclass(frozen=True)
 class Movement:
-    """Cycles of one move of *kib* KiB along *path* in a back-to-back loop on one core of *chip*."""
+    """Cycles of one move of *kib* KiB along *path* in a back-to-back loop on each of *cores* cores of *chip*.
+
+    *data* says where the bytes of global memory lie: in "l2" or only in "hbm"; "core" for a path inside the core.
+    """
 
     path: str
     kib: int
+    chip: str
+    cores: int = 1
+    data: str = "l2"
+
+
+@dataclass(frozen=True)
+class MatrixOperation:
+    """Cycles of one MMAD of fp16 tiles (m, k) x (k, n), back to back or *isolated*, each after the result before it."""
+
+    m: int
+    n: int
+    k: int
+    isolated: bool
     chip: str
 
 
@@ -64,6 +86,9 @@ class KernelRun:
     metric: str
 
 
+Experiment = Movement | VectorOperation | MatrixOperation | KernelRun
+
+
 @dataclass(frozen=True)
 class Row:
     """A measurement: what was *measured*, in which *unit*, by whom, and the *experiment* that simulates it."""
@@ -77,7 +102,7 @@ class Row:
     role: Role
     source: str
     note: str
-    experiment: Movement | VectorOperation | KernelRun
+    experiment: Experiment
 
 
 def operation_of(cost: str, dtype: str) -> tuple[str, str] | None:
@@ -88,18 +113,19 @@ def operation_of(cost: str, dtype: str) -> tuple[str, str] | None:
     formats = dtype.split("_")
     for op in VECTOR_OPS.values():
         target = "uint8" if op.pattern is Pattern.COMPARE else formats[-1]
-        if op.cost == cost and (formats[0], target) in {(a.name, b.name) for a, b in op.formats}:
-            return op.name, f"{formats[0]}_{target}"
+        for a, b in op.formats:
+            if op.cost == cost and (formats[0], target) == (a.number, b.number):
+                return op.name, f"{a}_{b}"
     return None
 
 
 def bundled_tables() -> list[Path]:
-    """The bundled tables: moves, vector operations, kernels."""
+    """The bundled tables: moves, vector and matrix operations, kernels."""
     return [bundled("runs").parent / "validation" / name for name in TABLES]
 
 
 def read_table(path: Path) -> list[Row]:
-    """Return the measurements of a CSV file, whose columns say which of the three kinds of table it is.
+    """Return the measurements of a CSV file, whose columns say which of the four kinds of table it is.
 
     Raise an ArgumentError with everything that is wrong in it, each at its line.
     """
@@ -130,7 +156,7 @@ class _Reader:
             found = ", ".join(header)
             self._refuse(
                 f"the columns '{found}' are those of no table: 'path' begins a table of moves, 'op' one of vector "
-                f"operations, 'id' one of kernels; see docs/accuracy.md"
+                f"operations, 'mode' belongs to one of matrix operations, 'id' to one of kernels; see docs/accuracy.md"
             )
             raise ArgumentError(self.faults)
         self.columns, self.parse = _KINDS[kinds[0]]
@@ -173,12 +199,27 @@ class _Reader:
         role, path = self._role(values), values["path"]
         if role is not Role.UNREPRODUCIBLE:
             self._choice("path", path, PATHS)
-        kib = self._number(values, "kib")
-        if kib is not None and kib != int(kib):
-            self._refuse(f"kib: {values['kib']} is no whole number; write the size in KiB")
-        experiment = Movement(path, int(kib or 0), self._chip(values["device"]))
-        name = f"{path} {values['kib']} KiB {values['device']}"
-        yield self._row(values, "movement", f"{path} {values['device']}", name, "cycles", "cycles", role, experiment)
+        kib, cores = self._whole(values, "kib"), self._whole(values, "cores")
+        device, data = values["device"], values["data"]
+        self._choice("data", data, DATA)
+        if path in PATHS and data in DATA and (data == "core") != ("gm" not in path):
+            way_out = "write core" if "gm" not in path else "write l2 or hbm"
+            self._refuse(f"data: '{data}' does not say where the bytes of {path} lie; {way_out}")
+        if data == "hbm" and path in PATHS and path not in COLD_PATHS:
+            self._refuse(f"data: only moves along {', '.join(COLD_PATHS)} can find their data in hbm; write l2")
+        experiment = Movement(path, kib, self._chip(device), cores, data)
+        group = f"{path} {device}" + (" from hbm" if data == "hbm" else "") + (f" {cores} cores" if cores > 1 else "")
+        yield self._row(values, "movement", group, f"{group} {kib} KiB", "cycles", "cycles", role, experiment)
+
+    def matrix(self, values: Mapping[str, str]) -> Iterator[Row]:
+        """The row of a table of matrix operations."""
+        role = self._role(values)
+        m, n, k = (self._whole(values, column) for column in ("m", "n", "k"))
+        self._choice("mode", values["mode"], MODES)
+        isolated = values["mode"] == "isolated"
+        experiment = MatrixOperation(m, n, k, isolated, self._chip(values["device"]))
+        group = f"mmad {values['device']} {'isolated' if isolated else 'back to back'}"
+        yield self._row(values, "matrix", group, f"{group} {m}x{n}x{k}", "cycles", "cycles", role, experiment)
 
     def vector(self, values: Mapping[str, str]) -> Iterator[Row]:
         """The two rows of a line of a table of vector operations."""
@@ -216,7 +257,7 @@ class _Reader:
 
     def _row(
         self, values: Mapping[str, str], suite: str, group: str, name: str, column: str, unit: str, role: Role,
-        experiment: Movement | VectorOperation | KernelRun,
+        experiment: Experiment,
     ) -> Row:  # fmt: skip
         measured = self._number(values, column) or 0.0
         place = Diagnostic(name, str(self.path), self.line)
@@ -242,6 +283,12 @@ class _Reader:
         self._refuse(f"{column}: '{values[column]}' is no number above 0; write one, without its unit")
         return None
 
+    def _whole(self, values: Mapping[str, str], column: str) -> int:
+        number = self._number(values, column)
+        if number is not None and number != int(number):
+            self._refuse(f"{column}: {values[column]} is no whole number; write one")
+        return int(number or 0)
+
     def _chip(self, device: str) -> str:
         known = [name.removeprefix("ascend") for name in names("chips")]
         self._choice("device", device, known)
@@ -257,7 +304,8 @@ class _Reader:
         self.faults.append(Diagnostic(message, str(self.path), self.line))
 
 
-_MOVEMENT = ("path", "device", "kib", "cycles", "role", "source", "note")
+_MOVEMENT = ("path", "device", "cores", "data", "kib", "cycles", "role", "source", "note")
+_MATRIX = ("m", "n", "k", "device", "mode", "cycles", "role", "source", "note")
 _VECTOR = ("op", "device", "dtype", "cycles_one_repeat", "cycles_per_further_repeat", "role", "source", "note")
 _KERNEL = (
     "id", "suite", "program_or_config", "overrides", "metric", "measured", "unit", "role", "source", "note",
@@ -265,6 +313,7 @@ _KERNEL = (
 _KINDS: dict[str, tuple[tuple[str, ...], Callable[[_Reader, Mapping[str, str]], Iterator[Row]]]] = {
     "path": (_MOVEMENT, _Reader.movement),
     "op": (_VECTOR, _Reader.vector),
+    "mode": (_MATRIX, _Reader.matrix),
     "id": (_KERNEL, _Reader.kernel),
 }
 

@@ -14,7 +14,7 @@ from ascend_sim.examples import run_of
 from ascend_sim.kernel import build
 from ascend_sim.kernel.load import load_program
 from ascend_sim.simulate import simulate
-from ascend_sim.validation.data import KernelRun, Movement, Role, Row, VectorOperation, operation_of
+from ascend_sim.validation.data import KernelRun, MatrixOperation, Movement, Role, Row, VectorOperation, operation_of
 
 MICROBENCH = "microbench"
 COUNT = 16
@@ -24,7 +24,7 @@ REPEATS = 129
 STEP = 7
 """The suite "quick" has every seventh of the rows of one instruction: odd, since vector rows come in pairs."""
 QUICK = "quick"
-INSTRUCTION_SUITES = ("movement", "vector")
+INSTRUCTION_SUITES = ("movement", "vector", "matrix")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,11 @@ def _simulated(bench: _Bench, row: Row) -> float:
     experiment = row.experiment
     try:
         if isinstance(experiment, Movement):
-            return bench.cycles(experiment.chip, path=experiment.path, bytes=experiment.kib * 1024)
+            move = {"path": experiment.path, "bytes": experiment.kib * 1024, "cold": experiment.data == "hbm"}
+            return bench.cycles(experiment.chip, move, experiment.cores)
+        if isinstance(experiment, MatrixOperation):
+            shape = [experiment.m, experiment.n, experiment.k]
+            return bench.cycles(experiment.chip, {"mmad": shape, "isolated": experiment.isolated})
         if isinstance(experiment, VectorOperation):
             return bench.vector(experiment)
         return bench.kernel(experiment)
@@ -112,9 +116,9 @@ class _Bench:
         if chip is not None:
             self._chip_of(chip)
 
-    def cycles(self, chip: str, **problem: str | int) -> float:
+    def cycles(self, chip: str, problem: dict[str, Any], cores: int = 1) -> float:
         """Cycles of one more instruction in the loop: that of two loops, 2N and N long, the difference by N."""
-        short, long = (self._loop(chip, {**problem, "count": count}) for count in (COUNT, 2 * COUNT))
+        short, long = (self._loop(chip, {**problem, "count": count}, cores) for count in (COUNT, 2 * COUNT))
         return (long - short) / COUNT
 
     def vector(self, experiment: VectorOperation) -> float:
@@ -122,10 +126,10 @@ class _Bench:
         named = operation_of(experiment.op, experiment.dtype)
         assert named is not None, "the table was read strictly"
         problem = {"op": named[0], "dtype": named[1]}
-        one = self.cycles(experiment.chip, **problem, repeats=1)
+        one = self.cycles(experiment.chip, {**problem, "repeats": 1})
         if not experiment.further:
             return one
-        return (self.cycles(experiment.chip, **problem, repeats=REPEATS) - one) / (REPEATS - 1)
+        return (self.cycles(experiment.chip, {**problem, "repeats": REPEATS}) - one) / (REPEATS - 1)
 
     def kernel(self, experiment: KernelRun) -> float:
         """The metric of a whole kernel."""
@@ -134,10 +138,10 @@ class _Bench:
             found = found[key]
         return float(found)
 
-    def _loop(self, chip: str, problem: dict[str, str | int]) -> int:
+    def _loop(self, chip: str, problem: dict[str, Any], cores: int) -> int:
         parameters = self._microbench.parameters.model_validate({"problem": problem})
         on = self._chip_of(self.chip or chip)
-        return simulate_timing(build(self._microbench, parameters, on, 1), on).cycles
+        return simulate_timing(build(self._microbench, parameters, on, cores), on).cycles
 
     def _run(self, config: str, overrides: tuple[str, ...]) -> dict[str, Any]:
         changes = list(overrides)

@@ -144,8 +144,8 @@ MOVES = (
     vector(
         "a copy from GM to GM",
         "asc.data_copy(gm.z, gm.v)",
-        "here: data_copy moves between a GlobalTensor and a LocalTensor, not GlobalTensor -> GlobalTensor; "
-        "use load_data for L1 -> L0, ...",
+        "here: data_copy moves between tensors of GM, L1 and UB, not GlobalTensor -> GlobalTensor; go through UB "
+        "from GM to GM, and lay raw buffers out with tile(...)",
     ),
     vector(
         "an atomic add on fp16",
@@ -163,9 +163,19 @@ MOVES = (
         "here: data_copy: destination 'a' is in L0A; it must be in L1 or UB",
     ),
     cube(
-        "load_data from GM",
-        "asc.load_data(a, gm.x[:32, :64])",
-        "here: load_data: source is 'x' in GM; write a tile of L1 (data_copy fetches it from GM) instead",
+        "load_data from a window of GM with gaps",
+        "asc.load_data(a, gm.x[:32, :48])",
+        "here: load_data: source 'x' [32, 48] must be 2048 elements without gaps, the fractals of 'a' [32, 64]",
+    ),
+    cube(
+        "load_data from GM into a part of a tile",
+        "asc.load_data(a[:16], gm.x[:16, :64])",
+        "here: load_data: destination 'a' is a part of its tile; fractals of GM fill a whole tile of L0",
+    ),
+    cube(
+        "load_data from GM with transpose",
+        "asc.load_data(a, gm.x[:32, :64], transpose=True)",
+        "here: load_data: a tile is transposed on its way from L1, not from GM; store it transposed in GM",
     ),
     cube(
         "load_data from UB",
@@ -311,7 +321,7 @@ VECTORS = (
     vector(
         "a conversion that does not exist",
         'asc.cast(core.tensor("h", Space.UB, 64, int8), u, RoundMode.CAST_RINT)',
-        "here: cast: fp32 sources give fp32 or fp16 or bf16 or int32, not int8; change the destination",
+        "here: cast: fp32 sources give fp32 or fp16 or bf16 or int32 or int64, not int8; change the destination",
     ),
     vector(
         "a comparison that does not exist",

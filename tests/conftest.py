@@ -1,0 +1,25 @@
+"""What several acceptance tests look at and what takes long: the measurements, each simulated once."""
+
+from __future__ import annotations
+
+import pytest
+
+from ascend_sim.validation.data import bundled_tables, read_table
+from ascend_sim.validation.run import Comparison, compare
+
+
+def _compared(*suites: str) -> list[Comparison]:
+    rows = [row for table in bundled_tables() for row in read_table(table)]
+    return compare([row for row in rows if row.suite in suites])
+
+
+@pytest.fixture(scope="session")
+def kernel_comparisons() -> list[Comparison]:
+    """All rows of the suite "kernels" and what the simulator says about them."""
+    return _compared("kernels")
+
+
+@pytest.fixture(scope="session")
+def instruction_comparisons() -> list[Comparison]:
+    """The same of the suites of single moves, vector and matrix operations."""
+    return _compared("movement", "vector", "matrix")
