@@ -72,8 +72,8 @@ def roofline(axes: Axes, points: list[Point], peak: float, bandwidth: float) -> 
             f"S_q = {query_tokens}\nS_k {KEYS[0] // 1024}k to {KEYS[-1] // 1024}k", (last.intensity, last.tflops),
             xytext=(8, -4), textcoords="offset points", va="top",
         )  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlim=(left, right), ylim=(250, 1000))
-    for axis, ticks in ((axes.xaxis, (100, 200, 500, 1000)), (axes.yaxis, (300, 400, 600, 800, 1000))):
+    axes.set(xscale="log", yscale="log", xlim=(left, right), ylim=(200, 1000))
+    for axis, ticks in ((axes.xaxis, (100, 200, 500, 1000)), (axes.yaxis, (200, 300, 400, 600, 800, 1000))):
         axis.set_ticks(ticks)
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())

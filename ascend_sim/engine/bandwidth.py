@@ -60,6 +60,7 @@ class SharedBandwidth:
         self._time = 0
         self._sequence = 0
         self._next: simpy.Event | None = None
+        self._due = -1
 
     def start(
         self, size: int, limit: int, shares: Shares, weight: int, done: Callable[[int], None], reserved: bool = False
@@ -106,12 +107,17 @@ class SharedBandwidth:
             return
         self._fill()
         soonest = min([-((group.served + _TOLERANCE - group.flows[0][0]) // group.rate) for group in self._in_order])
-        event = self._next = simpy.Timeout(self._env, max(soonest, 0))
+        due = self._time + max(soonest, 0)
+        if self._next is not None and due == self._due:
+            return  # planned already
+        self._due = due
+        event = self._next = simpy.Timeout(self._env, due - self._time)
         event.callbacks = [self._complete]
 
     def _complete(self, event: simpy.Event) -> None:
         if event is not self._next:
             return  # a later start or end has changed the rates and planned anew
+        self._next = None
         self._advance()
         finished: list[_Flow] = []
         for group in list(self._in_order):
