@@ -156,23 +156,25 @@ def show(
 @app.command()
 def validate(
     suites: Annotated[
-        list[str], typer.Option("--suite", metavar="NAME", help="movement, vector, kernels or quick; all by default.")
+        list[str],
+        typer.Option("--suite", metavar="NAME", help="movement, vector, matrix, kernels or quick; all by default."),
     ] = [],  # noqa: B006  # typer copies defaults
-    data: Annotated[Path | None, typer.Option("--data", help="A CSV file of measurements instead.")] = None,
+    data: Annotated[
+        list[Path], typer.Option("--data", help="A CSV file of measurements instead of the bundled ones; repeatable.")
+    ] = [],  # noqa: B006  # typer copies defaults
     chip: Annotated[str | None, typer.Option("--chip", help="The chip for all rows, instead of their own.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for validation.json and validation.png.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print validation.json instead of the tables.")] = False,
-    rows: Annotated[bool, typer.Option("--rows", help="Print every row, also of moves and vector operations.")] = False,
+    rows: Annotated[bool, typer.Option("--rows", help="Print every row, also of single instructions.")] = False,
 ) -> None:
     """Simulate what others measured on silicon, and print how far off the simulator is."""
     from ascend_sim.report.files import make_folder, write_text
-    from ascend_sim.validation.data import bundled_tables, read_table
+    from ascend_sim.validation.data import bundled_tables, read_tables
     from ascend_sim.validation.figure import write_figure
     from ascend_sim.validation.report import lines, validation_json
     from ascend_sim.validation.run import chosen, compare
 
-    tables = bundled_tables() if data is None else [data]
-    selected = chosen([row for table in tables for row in read_table(table)], suites)
+    selected = chosen(read_tables(data or bundled_tables()), suites)
     if out is not None:
         make_folder(out)
     with _counter("validating") as advance:
@@ -200,13 +202,12 @@ def calibrate(
     from ascend_sim.calibration import chip_file
     from ascend_sim.calibration.fit import calibrate
     from ascend_sim.calibration.report import lines
-    from ascend_sim.config import load_chip
     from ascend_sim.report.files import write_text
-    from ascend_sim.validation.data import read_table
+    from ascend_sim.validation.data import read_tables
 
-    before = load_chip(chip)
+    before = chip_file.load(chip)
     path = chip_file.target(chip, out, force)
-    found = calibrate(before, [row for table in data for row in read_table(table)])
+    found = calibrate(before, read_tables(data))
     write_text(path, chip_file.chip_text(found, chip, path, data))
     for line in lines(found):
         typer.echo(line)

@@ -91,6 +91,7 @@ def simulate(run: RunConfig, *, data: bool | None = None, observers: Sequence[Ob
     timelines = Timelines(schedule, run.chip)
     statistics = tuple(core_statistics(timelines))
     measured = _measured(timelines, statistics, peak)
+    warnings += _idle_blocks(schedule, statistics)
     if measured["flops_utilization"] > 1.0:
         warnings.append(
             f"flops() of kernel '{program.name}' counts {program.flops:,} operations, more than the chip's peak allows "
@@ -101,12 +102,26 @@ def simulate(run: RunConfig, *, data: bool | None = None, observers: Sequence[Ob
         run.chip_name,
         config,
         **measured,
-        expected_error=expected_error(run, loaded.kernel.cores),
+        expected_error=expected_error(run, schedule, measured["critical_path"]),
         numerics=None if accuracy is None else accuracy.to_json(),
         simulation=_simulation(schedule, time.perf_counter() - begin),
         warnings=warnings,
     )
     return Outcome(result, schedule, program, timelines, statistics, fault)
+
+
+def _idle_blocks(schedule: Schedule, statistics: Sequence[CoreStatistics]) -> list[str]:
+    """A warning if the kernel ends with the launch of blocks that have no work."""
+    members = {one for core in statistics for one in core.members}
+    worked = {(one.die, one.group) for core in statistics if core.worked for one in core.members}
+    launched = {(one.die, one.group) for one in members}
+    ends = [core.end for core, one in zip(schedule.cores, statistics, strict=True) if one.worked]
+    if not ends or max(ends) == schedule.cycles:
+        return []
+    return [
+        f"{len(launched) - len(worked)} of {len(launched)} blocks have no work, and the kernel ends with the launch "
+        f"of the last of them; write launch.blocks: {len(worked)}"
+    ]
 
 
 def _measured(timelines: Timelines, statistics: Sequence[CoreStatistics], peak: float) -> dict[str, Any]:
@@ -118,7 +133,6 @@ def _measured(timelines: Timelines, statistics: Sequence[CoreStatistics], peak: 
     return {
         "cycles": schedule.cycles,
         "time_us": seconds * 1e6,
-        "interval_us": max(seconds, chip.launch.host_seconds.value) * 1e6,
         "flops": schedule.program.flops,
         "tflops": rate / 1e12,
         "peak_tflops": peak / 1e12,

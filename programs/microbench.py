@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ascend_sim import kernel as asc
 from ascend_sim.kernel import AIC, AIV, Pipe, Space
@@ -58,6 +58,10 @@ Path = Literal[
     "gm_to_l1", "gm_to_l1_nz", "gm_to_l0a", "gm_to_l0b", "gm_to_ub", "ub_to_gm", "l0c_to_gm", "l0c_to_gm_nd",
     "l1_to_l0a", "l1_to_l0b", "ub_to_ub",
 ]
+DRAINED = 256
+"""Columns of a tile of L0C."""
+KEYS = {"bytes": "path", "dtype": "op", "repeats": "op", "isolated": "mmad"}
+"""Which of the three these keys belong to; count belongs to all."""
 LINE = 512
 """Bytes of a row that is rearranged to fractals."""
 Issue = Callable[[int], None]
@@ -71,7 +75,8 @@ class Problem(asc.Parameters):
     The others are null. A *cold* move finds its data in HBM instead of L2. An mmad of [m, n, k] is issued back to back,
     or *isolated*, each after the result of the one before.
 
-    dtype is a format, or source and destination, such as "fp16_fp32". The instruction is issued count times.
+    dtype is a format, or source and destination, such as "fp16_fp32". The instruction is issued count times. What is
+    for another of the three must be left at its default.
     """
 
     path: Path | None = None
@@ -80,9 +85,16 @@ class Problem(asc.Parameters):
     op: str | None = None
     dtype: str = "fp32"
     repeats: Annotated[int, Field(ge=1, le=255)] = 1
-    mmad: Annotated[list[Annotated[int, Field(ge=16, multiple_of=16)]], Field(min_length=3, max_length=3)] | None = None
+    mmad: list[Annotated[int, Field(ge=16, multiple_of=16)]] | None = None
     isolated: bool = False
     count: Annotated[int, Field(ge=1)] = 16
+
+    @field_validator("mmad")
+    @classmethod
+    def three_extents(cls, shape: list[int] | None) -> list[int] | None:
+        if shape is not None and len(shape) != 3:
+            raise ValueError(f"{shape} is not the shape [m, n, k] of a matrix multiplication; write three numbers")
+        return shape
 
     @model_validator(mode="after")
     def one_of_them(self) -> Self:
@@ -93,6 +105,7 @@ class Problem(asc.Parameters):
         if self.cold and self.path not in COLD_PATHS:
             known = ", ".join(COLD_PATHS)
             raise ValueError(f"cold: only reads can miss L2; write one of {known} as path, or cold: false")
+        self._refuse_idle(given[0])
         if self.op is not None and self.op not in OPERATIONS:
             raise ValueError(f"op: there is no operation '{self.op}'; write one of {', '.join(OPERATIONS)}")
         unknown = [name for name in self.dtype.split("_") if name not in FORMATS]
@@ -101,6 +114,16 @@ class Problem(asc.Parameters):
                 f"dtype: '{self.dtype}' is no format; write one of {', '.join(FORMATS)}, or two as in fp16_fp32"
             )
         return self
+
+    def _refuse_idle(self, given: str) -> None:
+        """Refuse what was set for another of the three than *given*, and would have no effect."""
+        defaults = type(self).model_fields
+        idle = [key for key, of in KEYS.items() if of != given and getattr(self, key) != defaults[key].default]
+        if idle:
+            owners = " and ".join(dict.fromkeys(KEYS[key] for key in idle))
+            way_out = f"leave that out, or write {given}: null"
+            have = "has" if len(idle) == 1 else "have"
+            raise ValueError(f"{', '.join(idle)}: {have} no effect on {given}, only on {owners}; {way_out}")
 
 
 class Parameters(asc.Parameters):
@@ -164,8 +187,9 @@ def move(core: asc.Core, gm: asc.GlobalMemory, problem: Problem, path: Path) -> 
             source = local(Space.UB, elements)
             return lambda number: asc.data_copy(output, source)
         case "l0c_to_gm" | "l0c_to_gm_nd":
-            source = local(Space.L0C, fractals)
-            return lambda number: asc.fixpipe(output.reshape(*fractals), source)
+            shape = (elements // DRAINED, DRAINED)
+            source = local(Space.L0C, shape)
+            return lambda number: asc.fixpipe(output.reshape(*shape), source)
         case "ub_to_ub":
             target, source = (core.tensor(name, Space.UB, elements, asc.fp32) for name in ("to", "from"))
             return lambda number: asc.data_copy(target, source)

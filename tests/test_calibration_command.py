@@ -99,6 +99,50 @@ def test_a_file_is_not_overwritten(tables: list[object], capsys: pytest.CaptureF
     assert "mine.yaml: is the chip that the new file extends, and is not overwritten; choose another name" in printed
 
 
+def test_what_the_chip_extends_is_not_overwritten(tables: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+    """A file further up the chain of extends, also by another name for it, is kept even with --force."""
+    Path("base.yaml").write_text(f"name: base\nextends: {CHIP}\n")
+    Path("mine.yaml").write_text("name: mine\nextends: base.yaml\n")
+    Path("link.yaml").symlink_to("base.yaml")
+    for name in ("base.yaml", "link.yaml"):
+        code, printed = command(capsys, "calibrate", "mine.yaml", *tables, "--out", name, "--force")
+
+        assert (code, printed) == (
+            2, f"{name}: is the chip that mine.yaml extends, and is not overwritten; choose another name with --out\n",
+        )  # fmt: skip
+    assert Path("base.yaml").read_text().startswith("name: base\n")
+
+
+def test_a_table_in_place_of_the_chip_is_refused(tables: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+    """Who forgets the chip learns how its file ends, and where tables go."""
+    code, printed = command(capsys, "calibrate", "moves.csv", *tables)
+
+    assert (code, printed) == (
+        2,
+        "moves.csv: is no chip file, which ends in .yaml or .yml; write the chip first, and the tables after --data\n",
+    )
+
+
+def test_nothing_to_fit_writes_nothing(tables: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows as in the chip already are no calibration: the command fails, and no file without figures is left."""
+    Path("same.csv").write_text(VECTORS + "vadd,910b1,fp32_fp32_fp32,3,2.0,calibration,ours,\n")
+    code, printed = command(capsys, "calibrate", CHIP, "--data", "same.csv", "--out", "mine.yaml")
+
+    assert code == 2
+    assert printed.startswith("same.csv: no figure follows from these rows: vector.ops: 1 as measured already")
+    assert not Path("mine.yaml").exists()
+
+
+@pytest.mark.parametrize("other", ["moves.csv", "./moves.csv", "copy.csv"])
+def test_rows_do_not_count_twice(tables: list[object], capsys: pytest.CaptureFixture[str], other: str) -> None:
+    """A table that is given twice, and rows that stand in two tables, are refused."""
+    Path("copy.csv").write_text(Path("moves.csv").read_text())
+    code, printed = command(capsys, "calibrate", CHIP, *tables, "--data", other)
+
+    assert code == 2
+    assert ("moves.csv:2 already; keep one of them" if other == "copy.csv" else "is given twice") in printed
+
+
 def test_a_file_of_another_kind_is_refused(tables: list[object], capsys: pytest.CaptureFixture[str]) -> None:
     """A name that a run could not take as a chip file is refused before anything is written."""
     code, printed = command(capsys, "calibrate", CHIP, *tables, "--out", "mine.txt")

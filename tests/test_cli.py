@@ -56,7 +56,7 @@ def test_run_prints_a_summary_and_writes_nothing(
     said = ascend_sim("run", run.name)
 
     assert (said.code, said.err) == (0, "")
-    assert said.out.startswith("kernel on ascend910b3  1 vector cores\n")
+    assert said.out.startswith("kernel on ascend910b3  1 vector core\n")
     assert "against kernel_reference.py" in said.out
     assert sorted(tmp_path.iterdir()) == before
 

@@ -325,20 +325,20 @@ def test_nearer_file_wins_in_a_chain(tmp_path: Path) -> None:
     figure = "{value: %d, source: %s, standing: measured%s}"
     write(
         tmp_path,
-        "name: A\nextends: ascend910b1\nsources: {A: a}\nlaunch:\n  host_seconds: "
+        "name: A\nextends: ascend910b1\nsources: {A: a}\nlaunch:\n  vector_seconds: "
         + figure % (3, "A", ", note: from A")
         + "\ndies: "
         + figure % (3, "A", ""),
         "a.yaml",
     )
     write(tmp_path, "name: B\nextends: a.yaml\nsources: {B: b}\ndies: " + figure % (4, "B", ""), "b.yaml")
-    write(tmp_path, "name: C\nextends: ./b.yaml\nlaunch:\n  host_seconds: " + figure % (5, "B", ""), "c.yaml")
+    write(tmp_path, "name: C\nextends: ./b.yaml\nlaunch:\n  vector_seconds: " + figure % (5, "B", ""), "c.yaml")
 
     chip = load_chip("c.yaml", relative_to=tmp_path)
 
     assert (chip.name, chip.extends) == ("C", "./b.yaml")
     assert (chip.dies.value, chip.dies.source) == (4, "B")
-    assert (chip.launch.host_seconds.value, chip.launch.host_seconds.note) == (5.0, "")
+    assert (chip.launch.vector_seconds.value, chip.launch.vector_seconds.note) == (5.0, "")
     assert (chip.sources["A"], chip.sources["B"]) == ("a", "b")
     assert chip.hbm == load_chip("ascend910b1").hbm
 

@@ -161,6 +161,20 @@ def test_narrow_tiles_drain_row_by_row() -> None:
     assert times(schedule, "die0.core0.cubecore0") == [("fixpipe", 0, 20 + 16 * 5)]
 
 
+@pytest.mark.parametrize(("columns", "extra"), [(16, 0), (32, 0), (48, 2), (80, 4), (100, 6), (112, 6), (116, 0)])
+def test_odd_widths_drain_slowly(columns: int, extra: int) -> None:
+    """A row of 48 columns is three fractals, so each of 16 rows takes 10 x (3 - 1) cycles more; 116 are eight."""
+
+    def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
+        tile = core.tensor("result", Space.L0C, (16, 128), asc.fp32)
+        asc.fixpipe(gm.result[0:16, 0:columns], tile[:, 0:columns])
+
+    schedule = simulate(body, chip("paths.l0c_to_gm.odd_fractal_cycles=10.0"), cores="cube")
+
+    flow = 16 * columns * 4 / 128
+    assert times(schedule, "die0.core0.cubecore0") == [("fixpipe", 0, 20 + flow + 16 * 10 * extra)]  # all whole
+
+
 def test_fractals_come_straight_from_global_memory() -> None:
     """A load into L0A from GM runs on MTE2 along its own path: 50 + 8192/32."""
     on = chip(

@@ -222,9 +222,20 @@ WORK = {
         [f"hbm.bytes_per_second={rate}e11" for rate in (13, 16, 40)],
         [f"l2.read_bytes_per_cycle={rate}" for rate in (100, 200, 400, 3000)],
         [f"l2.write_bytes_per_cycle={rate}" for rate in (100, 200, 400, 3000)],
+        [f"l2.total_bytes_per_cycle={rate}" for rate in (100, 200, 400, 3000)],
+        [f"paths.gm_to_l1_nz.bytes_per_cycle={rate}" for rate in (20, 60, 110, 500)],
+        [f"paths.gm_to_l1_nz.request_cycles={cycles}" for cycles in (20.0, 5.0, 1.4, 0.0)],
+        [f"paths.gm_to_l1_nz.miss_bytes_per_cycle={rate}" for rate in (10, 30, 63.5, 500)],
+        [f"paths.gm_to_ub.miss_bytes_per_cycle={rate}" for rate in (10, 30, 46, 500)],
+        [f"paths.ub_to_gm.sustained_bytes_per_cycle={rate}" for rate in (5, 20, 65.5, 500)],
+        [f"paths.l0c_to_gm.bytes_per_cycle={rate}" for rate in (10, 50, 119, 500)],
+        [f"paths.l1_to_l0b.bytes_per_cycle={rate}" for rate in (20, 60, 132, 500)],
         [f"scalar.queue_depth={depth}" for depth in (1, 2, 8, 32, 128)],
     ],
-    ids=["hbm", "l2 reads", "l2 writes", "queue depth"],
+    ids=[
+        "hbm", "l2 reads", "l2 writes", "l2 total", "nz rate", "nz requests", "nz misses", "ub misses", "stores",
+        "drains", "l0b loads", "queue depth",
+    ],
 )
 def test_more_of_the_chip_is_never_slower(name: str, overrides: list[str]) -> None:
     """More bandwidth and longer queues never cost time."""

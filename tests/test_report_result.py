@@ -12,7 +12,7 @@ from ascend_sim.config import load_run
 from ascend_sim.simulate import simulate
 
 KEYS = [
-    "schema", "program", "chip", "config", "cycles", "time_us", "interval_us", "flops", "tflops", "peak_tflops",
+    "schema", "program", "chip", "config", "cycles", "time_us", "flops", "tflops", "peak_tflops",
     "flops_utilization", "pipes", "memory", "bound_by", "critical_path", "depends_on", "expected_error", "numerics",
     "simulation", "warnings",
 ]  # fmt: skip

@@ -114,3 +114,16 @@ def test_more_operations_than_the_chip_can_do_are_a_warning(tmp_path: Path) -> N
     (warning,) = simulate(load_run(path), data=False).result.warnings
 
     assert warning.startswith("flops() of kernel 'kernel' counts 1,000,000,000,000,000 operations, more than")
+
+
+def test_blocks_without_work_are_named() -> None:
+    """A warning says how many blocks suffice when the kernel ends with the launch of others, and none when they do."""
+    idle, enough = (
+        simulate(load_run("flash_attention_small", [f"launch.blocks={blocks}"]), data=False) for blocks in (24, 8)
+    )
+
+    assert idle.result.warnings == [
+        "16 of 24 blocks have no work, and the kernel ends with the launch of the last of them; write launch.blocks: 8"
+    ]
+    assert enough.result.warnings == []
+    assert enough.result.cycles < idle.result.cycles

@@ -17,6 +17,7 @@ from ascend_sim.validation.data import (
     bundled_tables,
     operation_of,
     read_table,
+    read_tables,
 )
 
 MOVES = "path,device,cores,data,kib,cycles,role,source,note\n"
@@ -125,6 +126,41 @@ def test_columns_may_come_in_any_order_and_after_a_byte_order_mark(tmp_path: Pat
             MATRIX + "16,16,16,910b3,alone,25,check,us,\n", "mode: there is no 'alone'; write one of these", id="mode"
         ),
         pytest.param(MATRIX + "16,1.5,16,910b3,isolated,25,check,us,\n", "n: 1.5 is no whole number", id="extent"),
+        pytest.param(MATRIX + "16,17,8,910b3,isolated,25,check,us,\n",
+            ":2: n: 17 is not a multiple of 16; only whole fractals are measured: write 16 or 32, or make",
+            id="fractal",
+        ),
+        pytest.param(MATRIX + "16,17,8,910b3,isolated,25,check,us,\n",
+            ":2: k: 8 is not a multiple of 16; only whole fractals are measured: write 16, or make", id="small fractal",
+        ),
+        pytest.param((MOVES + MOVE).replace(",", ";"), ":1: semicolons separate the values, but commas must; save",
+            id="semicolons",
+        ),
+        pytest.param((MOVES + MOVE).replace(",", "\t"), ":1: tabs separate the values, but commas must", id="tabs"),
+        pytest.param(MOVES + MOVE.replace(",", ";"), ":2: semicolons separate the values, but", id="one semicolons"),
+        pytest.param(MOVES + "a\n", ":2: has 1 value for 9 columns; quote values", id="one value"),
+        pytest.param(MOVES.replace("path", "Path") + MOVE, ":1: unknown column 'Path'; did you mean 'path'?",
+            id="column in another case",
+        ),
+        pytest.param(
+            MOVES + MOVE.replace("gm_to_ub", "GM_TO_UB"), "path: there is no 'GM_TO_UB'; did you mean 'gm_to_ub'",
+            id="path in another case",
+        ),
+        pytest.param(MOVES + "gm_to_ub,910b3,1,l2,16,1e400,check,us,\n",
+            "cycles: 1e400 is too large; the largest number is 1e+15", id="large",
+        ),
+        pytest.param(MOVES + "gm_to_ub,910b3,1,l2,16,1e-300,check,us,\n",
+            "cycles: 1e-300 is too small; the smallest number is 1e-15", id="small",
+        ),
+        pytest.param(
+            MOVES + "gm_to_ub,910b3,1,l2,16,1_000,check,us,\n", "cycles: '1_000' is no number above 0; write one",
+            id="underscore",
+        ),
+        pytest.param(MOVES + MOVE.replace("us", "u" * 140000),
+            ":2: a value has more than 131072 characters; a quote that is opened", id="huge",
+        ),
+        pytest.param(MOVES + MOVE.replace("us", '"us'), ": the file ends within a value; a quote that is", id="quote"),
+        pytest.param(MOVES + MOVE.replace("us", '"us"x'), ":2: is no line of a CSV file: ", id="after a quote"),
         pytest.param(
             VECTORS + "vaddz,910b1,fp16_fp16_fp16,6,2,check,us,\n", "op: there is no 'vaddz'; did you mean 'vadd",
             id="op",
@@ -162,6 +198,49 @@ def test_all_faults_are_reported_together(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError) as raised:
         read_table(table(tmp_path, text))
     assert [found.line for found in raised.value.diagnostics] == [2, 4]
+
+
+def test_a_fault_that_lines_share_is_said_once(tmp_path: Path) -> None:
+    """A mistyped device is one message, with the number of its rows, and none says that they were measured already."""
+    wrong = "gm_to_ub,ascend910b3,1,l2,{},300,check,us,\n"
+    text = MOVES + wrong.format(16) + wrong.format(16) + MOVE + wrong.format(32)
+
+    with pytest.raises(ArgumentError) as raised:
+        read_table(table(tmp_path, text))
+    [found] = raised.value.diagnostics
+    assert found.message.startswith("device: there is no 'ascend910b3'; did you mean '910b3'? (")
+    assert found.message.endswith(") [in 3 rows, the last in line 5]")
+    assert found.line == 2
+
+
+def test_a_mistyped_column_is_not_missing_too(tmp_path: Path) -> None:
+    """One slip of the pen is one message."""
+    with pytest.raises(ArgumentError) as raised:
+        read_table(table(tmp_path, MOVES.replace("kib", "KiB") + MOVE))
+    assert [found.message.partition(";")[0] for found in raised.value.diagnostics] == ["unknown column 'KiB'"]
+
+
+def test_an_unreproducible_operation_may_have_any_shape(tmp_path: Path) -> None:
+    """What is not simulated need not be of whole fractals."""
+    [row] = read_table(table(tmp_path, MATRIX + "17,16,16,910b3,isolated,25,unreproducible,us,padded\n"))
+    assert row.role is Role.UNREPRODUCIBLE
+
+
+def test_several_tables_are_one(tmp_path: Path) -> None:
+    """Rows come in the order of the files; what two of them hold, and what is wrong in any, is refused together."""
+    texts = (MOVE, MOVE.replace("16", "32"), MOVE.replace("check", "chk"), MOVE.replace("300", "301"))
+    first, second, wrong, again = paths = [tmp_path / f"{number}.csv" for number in range(4)]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(MOVES + text, encoding="utf-8")
+
+    assert [row.name for row in read_tables([second, first])] == ["gm_to_ub 910b3 32 KiB", "gm_to_ub 910b3 16 KiB"]
+    with pytest.raises(ArgumentError) as raised:
+        read_tables([first, wrong, again, tmp_path / "." / first.name])
+    assert [str(found).partition("; ")[0] for found in raised.value.diagnostics] == [
+        f"{wrong}:2: role: there is no 'chk'",
+        f"{first}: is given twice",
+        f"{again}:2: gm_to_ub 910b3 16 KiB was measured in {first}:2 already",
+    ]
 
 
 def test_a_missing_file_and_one_that_is_no_text(tmp_path: Path) -> None:

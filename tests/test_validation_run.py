@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from ascend_sim.cli import main
 from ascend_sim.config import load_chip, load_run
@@ -27,6 +29,8 @@ from ascend_sim.validation.figure import write_figure
 from ascend_sim.validation.report import lines
 from ascend_sim.validation.run import Comparison, chosen, compare
 from ascend_sim.validation.summary import rank_correlation, summarise
+
+UB = Movement("gm_to_ub", 1, "ascend910b3")
 
 
 def row(experiment: Movement | VectorOperation | KernelRun, measured: float = 1.0, role: Role = Role.CHECK) -> Row:
@@ -90,6 +94,10 @@ def test_every_operation_can_be_measured() -> None:
         ("problem.op=add", "path and op are given; write one of the three, and null for the others"),
         ("problem.path=null", "none of path, op and mmad is given"),
         ("problem.mmad=[16,16,16]", "path and mmad are given"),
+        ("problem.mmad=[16,16]", "problem.mmad: [16, 16] is not the shape [m, n, k] of a matrix multiplication; write"),
+        ("problem.isolated=true", "isolated: has no effect on path, only on mmad; leave that out, or write path: null"),
+        ("problem.repeats=2", "repeats: has no effect on path, only on op; leave that out, or write path: null"),
+        ("problem.dtype=fp16", "dtype: has no effect on path, only on op"),
         ("problem.bytes=1000", "problem.bytes: must be "),
     ],
 )
@@ -105,6 +113,11 @@ def test_microbench_refuses_what_it_cannot_measure(override: str, message: str) 
     ("overrides", "message"),
     [
         (["problem.op=fma"], "op: there is no operation 'fma'; write one of add, sub"),
+        (["problem.op=add", "problem.bytes=1024"], "bytes: has no effect on op, only on path; leave that out, or"),
+        (
+            ["problem.mmad=[16,16,16]", "problem.bytes=1024", "problem.repeats=3"],
+            "bytes, repeats: have no effect on mmad, only on path and op; leave that out, or write mmad: null",
+        ),
         (["problem.op=add", "problem.dtype=fp64"], "dtype: 'fp64' is no format; write one of fp16, bf16"),
     ],
 )
@@ -142,6 +155,25 @@ def test_a_row_that_cannot_be_simulated_is_named(experiment: KernelRun, chip: st
     with pytest.raises(ArgumentError) as raised:
         compare([row(experiment)], chip)
     assert message in str(raised.value)
+
+
+def test_all_rows_that_cannot_be_simulated_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first does not hide the others, and rows that fail alike are one message, found out once."""
+    runs = []
+    monkeypatch.setattr("ascend_sim.validation.run.load_run", lambda *given: runs.append(given) or load_run(*given))
+    wrong = KernelRun("vector_add", ("problem.tiles=1",), "cycles")
+    asked = [Movement("gm_to_ub", 500, "ascend910b3"), wrong, Movement("gm_to_ub", 1, "ascend910b3")]
+    steps: list[int] = []
+
+    with pytest.raises(ArgumentError) as raised:
+        compare([row(one) for one in (*asked, replace(wrong, metric="time_us"))], advance=steps.append)
+    overflow, unknown = map(str, raised.value.diagnostics)
+    assert overflow.startswith("measured.csv:7: name: ")
+    assert "UB overflows" in overflow
+    assert unknown.startswith("measured.csv:7: name and 1 more row: ")
+    assert "tiles" in unknown
+    assert unknown.endswith("; change these rows, or make them unreproducible with this reason")
+    assert (len(runs), steps) == (1, [4, 4, 4, 4])
 
 
 # --- Statistics ---
@@ -236,7 +268,31 @@ def test_own_measurements_are_printed(tmp_path: Path, capsys: pytest.CaptureFixt
     assert validate("--data", path, "--rows") == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[1].split() == ["gm_to_ub", "910b3", "1", "KiB", "444", "222", "cycles", "-50.0%", "check", "me"]
-    assert printed[-1] == "1 rows: 1 simulated, 0 unreproducible"
+    assert printed[-1] == "1 row: 1 simulated, 0 unreproducible"
+
+
+def test_several_tables_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--data is repeatable; of rows with errors it says how many they are, and their source is not cut."""
+    for kib, cycles in ((1, 444), (2, 300)):
+        line = f"gm_to_ub,910b3,1,l2,{kib},{cycles},check,LAB: our board,\n"
+        text = f"path,device,cores,data,kib,cycles,role,source,note\n{line}"
+        (tmp_path / f"{kib}.csv").write_text(text, encoding="utf-8")
+    files = [part for kib in (1, 2) for part in ("--data", tmp_path / f"{kib}.csv")]
+
+    assert validate(*files) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("the 2 worst of these ") for line in printed)
+    assert sum(line.endswith("  LAB: our board") for line in printed) == 2
+    assert printed[-1] == "2 rows: 2 simulated, 0 unreproducible"
+    assert validate(*files[:2]) == 0
+    assert any(line.startswith("the worst of these ") for line in capsys.readouterr().out.splitlines())
+
+
+def test_the_legends_of_bundled_tables_are_short() -> None:
+    """Of a source such as "MSK: ..." in a bundled table only the name is printed."""
+    [one] = [one for one in read_table(bundled_tables()[0]) if one.name == "gm_to_l1 910b1 1 KiB"]
+
+    assert any(line.endswith("  MSK") for line in lines([Comparison(one, 2 * one.measured)]))
 
 
 @pytest.mark.parametrize(
@@ -264,3 +320,40 @@ def test_nothing_to_draw_is_refused(tmp_path: Path) -> None:
         write_figure(tmp_path / "a.png", compared([(1, None)], Role.UNREPRODUCIBLE))
     with pytest.raises(ArgumentError, match="cannot be written: No such file or directory"):
         write_figure(tmp_path / "gone" / "a.png", compared([(1, 1.0)]))
+
+
+def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comparisons: Sequence[Comparison]) -> Figure:
+    """The figure that is written for *comparisons*."""
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    write_figure(tmp_path / "a.png", comparisons)
+    return figures[0]
+
+
+def test_units_are_drawn_in_rows_of_three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five units are two rows of panels, each of values and, below it, of errors in percent."""
+    found = [Comparison(replace(row(UB, 100.0), unit=unit), 105.0) for unit in "abcde"]
+    figure = drawn(tmp_path, monkeypatch, found)
+    places = [panel.get_position().x0 for panel in figure.axes[::2]]
+
+    assert len(figure.axes) == 10
+    assert places[:2] == places[3:]
+    assert places[0] < places[1] < places[2]
+    for values, errors in zip(figure.axes[::2], figure.axes[1::2], strict=True):
+        assert errors.get_position().y1 < values.get_position().y0
+        [[x, y]] = errors.collections[-1].get_offsets()
+        assert (x, y) == (100.0, pytest.approx(5.0))
+        assert errors.get_title() == ""  # within the band
+
+
+def test_the_worst_row_outside_the_band_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is ringed in both panels, inside the axis even if its error is beyond, and its name is no formula."""
+    pairs: list[tuple[float, float | None]] = [(100.0, 101.0)] * 20 + [(50.0, 200.0), (70.0, 0.0)]
+    found = [Comparison(replace(one.row, name="a $b"), one.simulated) for one in compared(pairs)]
+    values, errors = drawn(tmp_path, monkeypatch, found).axes
+
+    assert errors.get_title() == "a $b: +300%"
+    assert not errors.title.get_parse_math()
+    rings = [panel.collections[-1].get_offsets().tolist() for panel in (values, errors)]
+    assert rings == [[[50.0, 200.0]], [[50.0, errors.get_ylim()[1]]]]
+    assert 15 < errors.get_ylim()[1] < 300

@@ -68,6 +68,7 @@ _FIGURES = {
     **{f"paths.{path}.min_cycles": 0 for path in _PATHS},
     **{f"paths.{path}.latency_cycles": latency for path, (_, _, latency) in _PATHS.items()},
     **{f"paths.{path}.request_cycles": 0.0 for path in _PATHS if "gm" in path},
+    "paths.l0c_to_gm.odd_fractal_cycles": 0.0,
     **{f"paths.{path}.miss_bytes_per_cycle": 1e9 for path in _PATHS if path.startswith("gm_")},
     **{f"paths.{path}.sustained_bytes_per_cycle": 1e9 for path in _PATHS if path.endswith("_gm")},
 }

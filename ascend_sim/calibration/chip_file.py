@@ -6,14 +6,23 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from ascend_sim.calibration.fit import Calibration, Fitted
-from ascend_sim.config import bundled, find_chip
+from ascend_sim.config import Chip, Document, bundled, find_chip, load_chip
 from ascend_sim.errors import ArgumentError, Diagnostic
 
 ENDINGS = (".yaml", ".yml")
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+def load(chip: str) -> Chip:
+    """The chip of a name or a path; raise an ArgumentError for the ending of another kind of file, as of a table."""
+    if Path(chip).suffix and Path(chip).suffix not in ENDINGS:
+        way_out = "write the chip first, and the tables after --data"
+        raise ArgumentError(Diagnostic(f"is no chip file, which ends in {' or '.join(ENDINGS)}; {way_out}", chip))
+    return load_chip(chip)
 
 
 def target(chip: str, out: Path | None, force: bool) -> Path:
@@ -26,13 +35,25 @@ def target(chip: str, out: Path | None, force: bool) -> Path:
     if path.suffix not in ENDINGS:
         message = f"is no name of a chip file; write one that ends in {' or '.join(ENDINGS)}"
         raise ArgumentError(Diagnostic(message, str(path)))
-    if path.exists() and path.resolve() == base.resolve():
+    if path.exists() and path.samefile(base):
         message = "is the chip that the new file extends, and is not overwritten; choose another name with --out"
         raise ArgumentError(Diagnostic(message, str(path)))
+    for upper, lower in pairwise(_chain(base)) if path.exists() else ():
+        if path.samefile(lower):
+            message = f"is the chip that {upper.name} extends, and is not overwritten; choose another name with --out"
+            raise ArgumentError(Diagnostic(message, str(path)))
     if path.exists() and not force:
         message = "exists already and is not overwritten; choose another name with --out, or add --force"
         raise ArgumentError(Diagnostic(message, str(path)))
     return path
+
+
+def _chain(path: Path) -> Iterator[Path]:
+    """The chip file at *path*, the one that it extends, and so on."""
+    yield path
+    extends = Document.load(path).root.child("extends")
+    if extends is not None and isinstance(extends.content, str):
+        yield from _chain(find_chip(extends.content, path))
 
 
 def chip_text(calibration: Calibration, chip: str, path: Path, tables: Sequence[Path]) -> str:

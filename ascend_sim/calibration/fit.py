@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import numpy as np
 
+from ascend_sim.calibration.checks import TOLERANCE, contradictions, device, expect_usable, places
 from ascend_sim.calibration.instructions import fit_isolated, fit_issue, fit_vector
 from ascend_sim.calibration.laws import Figures, cycles, limit_of, path_of, vector_key
 from ascend_sim.calibration.moves import GM_READS, UnfitError, fit_die, fit_misses, fit_path, rounded
@@ -24,12 +26,13 @@ class Evidence:
     """The *rows* that figures were fitted on, and how well the law with these figures gives them.
 
     *errors* are the magnitudes of the relative errors; *left_out* those of each row for a fit on all others, for the
-    rows that can be left out.
+    rows that can be left out. *doubts* are the contradictions among the rows.
     """
 
     rows: tuple[Row, ...]
-    errors: tuple[float, ...] = ()
+    errors: tuple[float, ...]
     left_out: tuple[float, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def span(self) -> str:
@@ -47,19 +50,16 @@ class Evidence:
     @property
     def devices(self) -> str:
         """The chips that the tables name, such as "910b1"."""
-        experiments = [row.experiment for row in self.rows if not isinstance(row.experiment, KernelRun)]
-        return ", ".join(dict.fromkeys(one.chip.removeprefix("ascend") for one in experiments))
+        return ", ".join(dict.fromkeys(map(device, self.rows)))
 
     def note(self) -> str:
         """The evidence in words."""
         span = f" of {self.span}" if self.span else ""
         count = f"{len(self.rows)} row{'s' if len(self.rows) > 1 else ''}"
-        if not self.errors:
-            return f"as measured on {self.devices}"
         errors = f"median error {median(self.errors):.1%}, at most {max(self.errors):.1%}"
         text = f"fit{span} on {self.devices}, {count}; {errors}"
         text += f"; leave-one-out {median(self.left_out):.1%}" if self.left_out else ""
-        return text.replace("%", " %")
+        return "; ".join([text.replace("%", " %"), *self.doubts])
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,8 @@ class Calibration:
 def calibrate(chip: Chip, rows: Sequence[Row]) -> Calibration:
     """Fit what *rows* determine of the figures of *chip*; the device that a row names does not matter.
 
-    Raise an ArgumentError with every part of the tables that no figures follow from, at its first line.
+    Raise an ArgumentError with every row that cannot be used, with every part of the tables that no figures follow
+    from, at its first line, or if all of them follow from nothing or are as they were.
     """
     kernels = {row.place.file: row for row in rows if isinstance(row.experiment, KernelRun)}
     if kernels:
@@ -104,6 +105,7 @@ def calibrate(chip: Chip, rows: Sequence[Row]) -> Calibration:
     if not own:
         message = "no row has the role calibration, so there is nothing to fit; write it in the column 'role'"
         raise ArgumentError(Diagnostic(message, rows[0].place.file if rows else None))
+    expect_usable(chip, rows)
     return _Calibrator(chip).carried_out(own, rows)
 
 
@@ -117,18 +119,22 @@ class _Calibrator:
         self.remarks: list[str] = []
         self.faults: list[Diagnostic] = []
         self.failed: set[str] = set()
+        self.mixed: dict[str, list[str]] = {}
 
     def carried_out(self, own: Sequence[Row], rows: Sequence[Row]) -> Calibration:
         """The calibration on the rows *own* out of all *rows*."""
         used = [*self._paths(own), *self._misses(own), *self._dies(own), *self._matrix(own), *self._vector(own)]
         if self.faults:
             raise ArgumentError(self.faults)
+        self.remarks += [
+            f"warning: rows of several devices ({devices}) are taken as those of one: {', '.join(names)}"
+            for devices, names in self.mixed.items()
+        ]
+        if not self.fitted:
+            reasons = "; ".join(remark.removeprefix("warning: ") for remark in self.remarks)
+            message = f"no figure follows from these rows: {reasons}; nothing is written"
+            raise ArgumentError(Diagnostic(message, own[0].place.file))
         taken = {id(row) for row in used}
-        unused = sum(id(row) not in taken for row in own)
-        if unused:
-            self.remarks.append(
-                f"moves of several cores from hbm or inside the cores determine no figure: {unused} only compared"
-            )
         checks: dict[str, tuple[float, ...]] = {}
         for row in rows:
             if row.role is not Role.UNREPRODUCIBLE and id(row) not in taken:
@@ -150,8 +156,10 @@ class _Calibrator:
         """The cost of a miss, and the rate of misses of each path from global memory."""
         groups = self._on_fitted(_moves(own, lambda one: one.cores == 1 and one.data == "hbm"))
         rows = [row for group in groups.values() for row in group]
-        if not rows or not self._fit("moves from hbm", fit_misses, rows, groups):
+        found = self._found("moves from hbm", fit_misses, rows) if rows else {}
+        if not found:
             return
+        self._adopt(found, partial(fit_misses, nearby=True), rows, groups)
         yield from rows
         rates = {path: self.figures[f"paths.{path}.bytes_per_cycle"] for path in GM_READS}
         misses = {path: self.figures[f"paths.{path}.miss_bytes_per_cycle"] for path in groups}
@@ -173,14 +181,37 @@ class _Calibrator:
         limits = {path: limit_of(path) for path in groups}
         for limit in dict.fromkeys(limits.values()):
             rows = [row for path, group in groups.items() if limits[path] == limit for row in group]
-            yield from rows
-            if not fit_die(self.figures, rows):
+            free = self.figures.updated({limit: float("inf")})
+            if self._fit(limit, fit_die, rows):
+                yield from rows
+                far = [row for row in rows if self._error(self.figures, row) > TOLERANCE]
+                if far:
+                    self.remarks.append(
+                        f"warning: {limit}: {self.figures[limit]:g} does not explain {len(far)} of {len(rows)} rows "
+                        f"({places(far)}); check them, or measure them again"
+                    )
+                continue
+            slow = [row for row in rows if row.measured > (1 + TOLERANCE) * cycles(free, row.experiment)]
+            if slow:
+                most = max(row.measured / cycles(free, row.experiment) for row in slow)
+                self.remarks.append(
+                    f"warning: {limit}: not fitted, no single rate explains the rows: {len(slow)} of {len(rows)} "
+                    f"take up to {most:.1f} times what the paths alone do ({places(slow)}); check them, or measure "
+                    f"them again"
+                )
+            else:
                 self.remarks.append(
                     f"{limit}: not fitted, several cores are as fast as the paths alone (rows: {len(rows)}), so that "
                     f"nothing binds; measure more cores or larger moves"
                 )
-                continue
-            self._fit(limit, fit_die, rows)
+        useless = sum(
+            isinstance(row.experiment, Movement) and row.experiment.cores > 1 and row.experiment.data != "l2"
+            for row in own
+        )
+        if useless:
+            self.remarks.append(
+                f"moves of several cores from hbm or inside the cores determine no figure: {useless} only compared"
+            )
 
     def _on_fitted(self, groups: dict[str, list[Row]]) -> dict[str, list[Row]]:
         """*groups* without those of paths whose own law was refused, of which one message is enough."""
@@ -207,40 +238,53 @@ class _Calibrator:
         same = 0
         for key, rows in groups.items():
             yield from rows
-            try:
-                found = fit_vector(self.figures, rows)
-            except UnfitError as fault:
-                self._refuse(key, rows, fault)
-                continue
-            if all(self.figures[one] == value for one, value in found.items()):
+            found = self._found(key, fit_vector, rows)
+            if found and all(self.figures[one] == value for one, value in found.items()):
                 same += 1
-                continue
-            remark = f"latency_cycles as in {self.chip.name}"
-            for one, value in found.items():
-                self._set(one, value, Evidence(tuple(rows)), remark, "calibrated")
+            else:
+                self._adopt(found, fit_vector, rows)
         if same:
             self.remarks.append(f"vector.ops: {same} as measured already, not written")
 
-    def _fit(
-        self, name: str, fit: Fit, rows: Sequence[Row], groups: Mapping[str, Sequence[Row]] | None = None
-    ) -> bool:
-        """Set the figures that *fit* finds; those of a path among *groups* rest on the rows of that path."""
+    def _fit(self, name: str, fit: Fit, rows: Sequence[Row]) -> bool:
+        """Set the figures that *fit* finds, and say whether it finds any."""
+        found = self._found(name, fit, rows)
+        self._adopt(found, fit, rows)
+        return bool(found)
+
+    def _found(self, name: str, fit: Fit, rows: Sequence[Row]) -> Mapping[str, float]:
+        """The figures that *fit* finds, none if it refuses; what is doubtful about the rows is remarked."""
+        devices = ", ".join(sorted(set(map(device, rows))))
+        if "," in devices:
+            self.mixed.setdefault(devices, []).append(name)
+        self.remarks += [f"warning: {name}: {doubt}" for doubt in contradictions(self.figures, rows)]
         try:
-            found = fit(self.figures, rows)
+            return fit(self.figures, rows)
         except UnfitError as fault:
             self._refuse(name, rows, fault)
-            return False
-        before, after = self.figures, self.figures.updated(found)
-        missing = {id(row): self._left_out(before, fit, rows, number) for number, row in enumerate(rows)}
+            return {}
+
+    def _adopt(
+        self, found: Mapping[str, float], again: Fit, rows: Sequence[Row],
+        groups: Mapping[str, Sequence[Row]] | None = None,
+    ) -> None:  # fmt: skip
+        """Set the figures *found*; those of a path among *groups* rest on the rows of that path.
+
+        *again* fits all rows but one.
+        """
+        after = self.figures.updated(found)
+        missing = {id(row): self._left_out(after, again, rows, number) for number, row in enumerate(rows) if found}
         for key, value in found.items():
             part = (groups or {}).get(key.split(".")[1], rows)
             left_out = [error for error in (missing[id(row)] for row in part) if error is not None]
             errors = tuple(self._error(after, row) for row in part)
-            self._set(key, value, Evidence(tuple(part), errors, tuple(left_out)), _remark(found, key), "calibrated")
-        return True
+            evidence = Evidence(tuple(part), errors, tuple(left_out), tuple(contradictions(after, part)))
+            self._set(key, value, evidence, self._remark(found, key), "calibrated")
 
     def _left_out(self, figures: Figures, fit: Fit, rows: Sequence[Row], number: int) -> float | None:
-        """The error of a row for a fit on the others; None if nothing follows from those."""
+        """The error of a row for a fit on the others; None if there are none or nothing follows from them."""
+        if len(rows) == 1:
+            return None
         try:
             found = fit(figures, [*rows[:number], *rows[number + 1 :]])
         except UnfitError:
@@ -263,19 +307,18 @@ class _Calibrator:
         many = "lines" if "," in lines else "line"
         self.faults.append(Diagnostic(f"{name} ({many} {lines}{others}): {fault}", *places[0]))
 
+    def _remark(self, found: Mapping[str, float], key: str) -> str:
+        """What is to be said about a value that stands for something that was not seen."""
+        section, _, name = key.rpartition(".")
+        if name in ("min_cycles", "min_latency_cycles") and not found[key]:
+            return "the smallest show no constant part"
+        if name == "sustained_bytes_per_cycle" and found[key] == found[f"{section}.bytes_per_cycle"]:
+            return "large moves are no slower than that"
+        return f"latency_cycles as in {self.chip.name}" if section.startswith("vector.ops.") else ""
+
     @staticmethod
     def _error(figures: Figures, row: Row) -> float:
         return abs(cycles(figures, row.experiment) / row.measured - 1)
-
-
-def _remark(found: Mapping[str, float], key: str) -> str:
-    """What is to be said about a value that stands for something that was not seen."""
-    section, _, name = key.rpartition(".")
-    if name in ("min_cycles", "min_latency_cycles") and not found[key]:
-        return "the smallest show no constant part"
-    if name == "sustained_bytes_per_cycle" and found[key] == found[f"{section}.bytes_per_cycle"]:
-        return "large moves are no slower than that"
-    return ""
 
 
 def _moves(rows: Sequence[Row], belongs: Callable[[Movement], bool]) -> dict[str, list[Row]]:

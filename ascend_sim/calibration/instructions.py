@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ascend_sim.calibration.curve import Shape, as_vectors, fit_curve, weighted_mean
 from ascend_sim.calibration.laws import Figures, fractals, vector_key
-from ascend_sim.calibration.moves import UnfitError, rounded, whole
+from ascend_sim.calibration.moves import UnfitError, nearest, rounded, whole
 from ascend_sim.validation.data import MatrixOperation, Row, VectorOperation
 
 
@@ -30,7 +30,7 @@ def fit_isolated(figures: Figures, rows: Sequence[Row]) -> Mapping[str, float]:
     way_out = "check m, n, k and that the rows are of fp16"
     return {
         "cube.latency_cycles": whole(found.head, "cube.latency_cycles", way_out),
-        "cube.min_latency_cycles": round(found.minimum),
+        "cube.min_latency_cycles": nearest(found.minimum),
     }
 
 
@@ -46,7 +46,9 @@ def fit_vector(figures: Figures, rows: Sequence[Row]) -> Mapping[str, float]:
     first, further = (
         [row.measured for row in rows if _operation(row).further is wanted] for wanted in (False, True)
     )
-    cycles = round(sum(first) / len(first))
+    if not first or not further:
+        raise UnfitError("the cycles of one repeat and of each further one are two figures; measure both")
+    cycles = nearest(sum(first) / len(first))
     if cycles < 1:
         raise UnfitError(f"one repeat takes {sum(first) / len(first):g} cycles, less than one; check cycles_one_repeat")
     return {f"{key}.first_cycles": cycles, f"{key}.further_cycles": rounded(sum(further) / len(further))}

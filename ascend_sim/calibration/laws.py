@@ -12,8 +12,8 @@ from ascend_sim.numerics.formats import DTYPES
 from ascend_sim.validation.data import Experiment, KernelRun, MatrixOperation, Movement, operation_of
 
 KIB = 1024
-L0C_ROWS = 16
-"""Rows of the tile of L0C that the loop of programs/microbench.py moves."""
+L0C_ROW = 1024
+"""Bytes of a row of the tile of L0C that the loop of programs/microbench.py moves."""
 WRITES = ("ub_to_gm", "l0c_to_gm")
 
 
@@ -47,13 +47,22 @@ def limit_of(path: str) -> str:
     return f"l2.{'write' if path in WRITES else 'read'}_bytes_per_cycle"
 
 
+def sharing(figures: Figures, experiment: Movement) -> int:
+    """The cores that share one L2 when all of *experiment* move: dies share nothing, and one is filled first."""
+    return min(experiment.cores, int(figures["cores.aic_per_die"]))
+
+
+def request_bytes(figures: Figures, path: str) -> float | None:
+    """The most bytes of a request along *path*: a line of L2, or a row of the tile; None inside the core."""
+    if path == "l0c_to_gm":
+        return L0C_ROW
+    return figures["l2.line_bytes"] if "gm" in path else None
+
+
 def requests(figures: Figures, path: str, size: int) -> float:
     """Cycles that the requests of a move of *size* bytes take at least."""
-    if path == "l0c_to_gm":
-        return L0C_ROWS * figures[f"paths.{path}.request_cycles"]
-    if "gm" not in path:
-        return 0.0
-    return size / figures["l2.line_bytes"] * figures[f"paths.{path}.request_cycles"]
+    most = request_bytes(figures, path)
+    return 0.0 if most is None else size / most * figures[f"paths.{path}.request_cycles"]
 
 
 def flow(figures: Figures, path: str, size: int) -> float:
@@ -99,7 +108,7 @@ def _move(figures: Figures, experiment: Movement) -> float:
         found = max(found + figures["l2.miss_extra_cycles"], missing)
     if experiment.cores > 1 and experiment.data == "l2":
         # Cores fall out of step, so that the heads of some are hidden behind the bytes of others.
-        found = max(found, experiment.cores * size / figures[limit_of(path)])
+        found = max(found, sharing(figures, experiment) * size / figures[limit_of(path)])
     if path in WRITES:
         found = max(found, size / figures[f"paths.{path}.sustained_bytes_per_cycle"])
     return max(found, figures[f"paths.{path}.min_cycles"])

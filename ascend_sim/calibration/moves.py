@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from ascend_sim.calibration import curve
 from ascend_sim.calibration.curve import Shape, Vector, as_vectors, fit_curve, origin_slope, weighted_mean
-from ascend_sim.calibration.laws import KIB, WRITES, Figures, flow, limit_of, path_of, requests
+from ascend_sim.calibration.laws import KIB, WRITES, Figures, flow, limit_of, path_of, request_bytes, sharing
 from ascend_sim.calibration.laws import cycles as cycles_of
 from ascend_sim.validation.data import Movement, Row
 
@@ -28,9 +29,14 @@ def rounded(value: float) -> float:
     return float(f"{value:.3g}")
 
 
+def nearest(value: float) -> int:
+    """*value* rounded to a whole number, halves upwards."""
+    return math.floor(value + 0.5)
+
+
 def whole(value: float, what: str, way_out: str) -> int:
     """*value* in whole cycles; raise UnfitError if they are less than none."""
-    cycles = round(value)
+    cycles = nearest(value)
     if cycles < 0:
         raise UnfitError(f"{what} would be {value:.1f} cycles, below 0; {way_out}")
     return cycles
@@ -44,8 +50,7 @@ def fit_path(figures: Figures, rows: Sequence[Row]) -> Mapping[str, float]:
     path = path_of(_move(rows[0]))
     sizes, cycles = as_vectors([(_move(row).kib * KIB, row.measured) for row in rows])
     _expect_sizes(sizes, "a head and a rate")
-    floor = requests(figures, path, 0) if path == "l0c_to_gm" else 0.0
-    shape = Shape(flat=True, ceiling=path in WRITES, floor=floor)
+    shape = Shape(flat=True, ceiling=path in WRITES)
     found = fit_curve(sizes, cycles, shape, lambda slope: 1 / rounded(1 / slope))
     if found is None:
         way_out = "check the table, or measure larger moves"
@@ -56,7 +61,7 @@ def fit_path(figures: Figures, rows: Sequence[Row]) -> Mapping[str, float]:
     result: dict[str, float] = {
         f"{key}head_cycles": whole(found.head, "head_cycles", way_out),
         f"{key}bytes_per_cycle": rate,
-        f"{key}min_cycles": round(found.minimum),
+        f"{key}min_cycles": nearest(found.minimum),
     }
     if path in WRITES:
         result[f"{key}sustained_bytes_per_cycle"] = rounded(1 / found.ceiling) if found.ceiling else rate
@@ -66,12 +71,12 @@ def fit_path(figures: Figures, rows: Sequence[Row]) -> Mapping[str, float]:
 
 def _expect_reachable(figures: Figures, path: str, rate: float) -> None:
     """Raise UnfitError if the requests of the path are too slow for *rate*: the engine would not reach it."""
-    line = figures["l2.line_bytes"]
-    if path == "l0c_to_gm" or not requests(figures, path, int(line)):
+    line = request_bytes(figures, path)
+    if line is None:
         return
-    most = line / requests(figures, path, int(line))
+    name = f"paths.{path}.request_cycles"
+    most = line / figures[name] if figures[name] else math.inf
     if rate > most:
-        name = f"paths.{path}.request_cycles"
         raise UnfitError(
             f"bytes_per_cycle would be {rate:g}, but a request of {line:g} bytes takes at least {figures[name]:g} "
             f"cycles ({name}), which allows {most:.3g}; check the table, or calibrate a chip file with a smaller one"
@@ -87,50 +92,48 @@ class _Cold:
     cycles: Vector
     line: Vector
     minimum: float
+    slopes: Vector
+    """The best 1 / miss_bytes_per_cycle for the moves from each size on."""
 
-    def squares(self, extra: float, slope: float) -> float:
-        predicted = np.maximum(np.maximum(self.minimum, self.line + extra), slope * self.sizes)
-        return curve.relative_squares(predicted, self.cycles)
+    def fitted(self, extra: float) -> tuple[float, float]:
+        """The least squares for *extra* cycles of a miss, and the 1 / miss_bytes_per_cycle that gives them.
 
-    def slope(self, extra: float) -> float:
-        """The best 1 / miss_bytes_per_cycle for *extra* cycles of a miss: of the largest moves, however many."""
-        tried = []
-        for first in range(len(self.sizes)):
-            if first and self.sizes[first] == self.sizes[first - 1]:
-                continue
-            own = self.sizes[first:], self.cycles[first:]
-            slope = origin_slope(*own, own[1])
-            tried.append((self.squares(extra, slope), slope))
-        return min(tried)[1]
+        The rate is that of the largest moves, however many.
+        """
+        least = np.maximum(self.minimum, self.line + extra)
+        predicted = np.maximum(least, self.slopes[:, None] * self.sizes)
+        squares = (((predicted - self.cycles) / self.cycles) ** 2).sum(axis=1)
+        best = np.lexsort((self.slopes, squares))[0]
+        return float(squares[best]), float(self.slopes[best])
 
-    def late(self, extra: float) -> NDArray[np.bool_]:
-        """Which moves the extra cycles bind, and not the best rate for them."""
-        return self.line + extra >= self.slope(extra) * self.sizes
+    def late(self, extra: float, slope: float) -> NDArray[np.bool_]:
+        """Which moves the extra cycles bind, and not the rate of 1 / *slope*."""
+        return self.line + extra >= slope * self.sizes
 
 
-def fit_misses(figures: Figures, rows: Sequence[Row]) -> Mapping[str, float]:
+def fit_misses(figures: Figures, rows: Sequence[Row], nearby: bool = False) -> Mapping[str, float]:
     """The extra cycles of a miss and the rate of misses of each path.
 
     The law is max(head_cycles + miss_extra_cycles + bytes / bytes_per_cycle, bytes / miss_bytes_per_cycle), with head
     and rate of L2 as they are. Each number of small moves that the first part may bind is a start; from there rows and
-    figures are fitted in turn until nothing changes.
+    figures are fitted in turn until nothing changes. With *nearby* the only start are the cycles of *figures*.
     """
     colds = list(_cold_paths(figures, rows))
-    starts = sorted({
+    starts = [figures["l2.miss_extra_cycles"]] if nearby else sorted({
         weighted_mean(one.cycles[:count] - one.line[:count], one.cycles[:count])
         for one in colds for count in range(1, len(one.sizes))
     })  # fmt: skip
     _, extra = min((_misses_from(colds, start) for start in starts), default=(0.0, 0.0))
-    if not any(one.late(extra).any() for one in colds):
+    if not any(one.late(extra, one.fitted(extra)[1]).any() for one in colds):
         raise UnfitError(
             "the rate of misses binds even the smallest moves, so that the extra cycles are not seen; add smaller ones"
         )
     cycles = whole(extra, "l2.miss_extra_cycles", "check that these moves miss L2, and that those with data l2 hit it")
     result: dict[str, float] = {"l2.miss_extra_cycles": cycles}
     for one in colds:
-        slope = one.slope(cycles)
+        _, slope = one.fitted(cycles)
         rate = figures[f"paths.{one.path}.bytes_per_cycle"]
-        if one.late(cycles).all() or rounded(1 / slope) >= rate:
+        if one.late(cycles, slope).all() or rounded(1 / slope) >= rate:
             raise UnfitError(
                 f"no move along {one.path} is slower than its extra cycles explain, so there is no rate of misses; "
                 f"add larger moves"
@@ -146,15 +149,18 @@ def _cold_paths(figures: Figures, rows: Sequence[Row]) -> Iterator[_Cold]:
         _expect_sizes(sizes, f"the extra cycles of a miss and its rate along {path}")
         head = figures[f"paths.{path}.head_cycles"]
         line = np.array([head + flow(figures, path, int(size)) for size in sizes])
-        yield _Cold(path, sizes, cycles, line, figures[f"paths.{path}.min_cycles"])
+        starts = [first for first in range(len(sizes)) if not first or sizes[first] != sizes[first - 1]]
+        slopes = [origin_slope(sizes[first:], cycles[first:], cycles[first:]) for first in starts]
+        yield _Cold(path, sizes, cycles, line, figures[f"paths.{path}.min_cycles"], np.array(slopes))
 
 
 def _misses_from(colds: Sequence[_Cold], extra: float) -> tuple[float, float]:
     """The least squares, and the extra cycles of a miss, of fitting rows and figures in turn."""
     tried: list[tuple[float, float]] = []
     for _ in range(ROUNDS):
-        tried.append((sum(one.squares(extra, one.slope(extra)) for one in colds), extra))
-        late = [one.late(extra) for one in colds]
+        fits = [one.fitted(extra) for one in colds]
+        tried.append((sum(squares for squares, _ in fits), extra))
+        late = [one.late(extra, slope) for one, (_, slope) in zip(colds, fits, strict=True)]
         if not any(one.any() for one in late):
             break
         seen = [(one.cycles - one.line)[which] for one, which in zip(colds, late, strict=True)]
@@ -175,25 +181,22 @@ def fit_die(figures: Figures, rows: Sequence[Row]) -> Mapping[str, float]:
     key = limit_of(path_of(_move(rows[0])))
     free = figures.updated({key: float("inf")})
     alone = np.array([cycles_of(free, row.experiment) for row in rows], dtype=np.float64)
-    loads, cycles = as_vectors([(_move(row).cores * _move(row).kib * KIB, row.measured) for row in rows])
-
-    def squares(slope: float) -> float:
-        return curve.relative_squares(np.maximum(alone, slope * loads), cycles)
-
-    best, without = 0.0, squares(0.0)
-    for start in sorted({*(cycles / loads)}):
-        slope = float(start)
-        for _ in range(ROUNDS):
-            bound = slope * loads >= alone
-            better = origin_slope(loads[bound], cycles[bound], cycles[bound]) if bound.any() else slope
-            if better == slope:
-                break
-            slope = better
-        if squares(slope) < squares(best):
-            best = slope
-    with_it = curve.criterion(squares(best), cycles, 1)
-    needed = with_it < curve.criterion(without, cycles, 0) - curve.EVIDENCE
-    return {key: rounded(1 / best)} if best and needed else {}
+    loads, cycles = as_vectors([(sharing(figures, _move(row)) * _move(row).kib * KIB, row.measured) for row in rows])
+    slopes = np.unique(cycles / loads)
+    for _ in range(ROUNDS):
+        # Each start with the rows that it binds, and the best rate for those.
+        weights = np.where(slopes[:, None] * loads >= alone, cycles**-2.0, 0.0)
+        spread = (weights * loads**2).sum(axis=1)
+        better = slopes.copy()
+        np.divide((weights * loads * cycles).sum(axis=1), spread, out=better, where=spread > 0)
+        if (better == slopes).all():
+            break
+        slopes = better
+    squares = [curve.relative_squares(np.maximum(alone, slope * loads), cycles) for slope in (0.0, *slopes)]
+    best = int(np.argmin(squares))
+    with_it = curve.criterion(squares[best], cycles, 1)
+    needed = with_it < curve.criterion(squares[0], cycles, 0) - curve.EVIDENCE
+    return {key: rounded(1 / float(slopes[best - 1]))} if best and needed else {}
 
 
 def _expect_sizes(sizes: Vector, what: str) -> None:

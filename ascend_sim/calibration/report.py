@@ -27,10 +27,8 @@ def lines(calibration: Calibration) -> Iterator[str]:
     yield from calibration.remarks
     rows = {id(row) for figure in calibration.figures for row in figure.evidence.rows}
     checked = sum(map(len, calibration.checks.values()))
-    yield (
-        f"{len(calibration.figures)} figures fitted to {len(rows)} rows; {checked} only compared, "
-        f"{calibration.unreproducible} unreproducible"
-    )
+    fitted = f"{_counted(len(calibration.figures), 'figure')} fitted to {_counted(len(rows), 'row')}"
+    yield f"{fitted}; {checked} only compared, {calibration.unreproducible} unreproducible"
 
 
 def _cells(figure: Fitted) -> tuple[str, ...]:
@@ -41,6 +39,10 @@ def _cells(figure: Fitted) -> tuple[str, ...]:
     worst = f"{max(evidence.errors):.1%}" if evidence.errors else ""
     errors = _share(evidence.errors), worst, _share(evidence.left_out)
     return (*first, str(len(evidence.rows)), evidence.span or evidence.devices, *errors)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _share(errors: Sequence[float]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ascend_sim.config.chip import Chip, GmPath, GmReadPath, MovePath, VectorRow
+from ascend_sim.config.chip import Chip, DrainPath, GmPath, GmReadPath, MovePath, VectorRow
 from ascend_sim.config.chip_file import load_chip
 from ascend_sim.config.figure import Figure
 from ascend_sim.config.locate import bundled, find_chip, find_program, find_run, names
@@ -14,6 +14,7 @@ __all__ = [
     "Chip",
     "DataConfig",
     "Document",
+    "DrainPath",
     "Figure",
     "GmPath",
     "GmReadPath",

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from ascend_sim.config import _messages
 from ascend_sim.config._nodes import Loc
-from ascend_sim.config.figure import Count, Cycles, Figure, NotNegative, Positive, PowerOfTwo, Standing, Strict
+from ascend_sim.config.figure import Count, Cycles, Depth, Figure, NotNegative, Positive, PowerOfTwo, Standing, Strict
 from ascend_sim.errors import ConfigError
 from ascend_sim.numerics.formats import DTYPES
 
@@ -98,6 +98,12 @@ class GmWritePath(GmPath):
     sustained_bytes_per_cycle: Figure[Positive]
 
 
+class DrainPath(GmWritePath):
+    """The path out of L0C. A row of odd x 2^i fractals takes odd_fractal_cycles x (odd - 1) more."""
+
+    odd_fractal_cycles: Figure[NotNegative]
+
+
 class Paths(Strict):
     """The data paths, for one core that moves alone. gm_to_l1_nz rearranges rows to fractals (ND2NZ)."""
 
@@ -107,7 +113,7 @@ class Paths(Strict):
     gm_to_l0b: GmReadPath
     gm_to_ub: GmReadPath
     ub_to_gm: GmWritePath
-    l0c_to_gm: GmWritePath
+    l0c_to_gm: DrainPath
     l1_to_l0a: MovePath
     l1_to_l0b: MovePath
     ub_to_ub: MovePath
@@ -138,7 +144,7 @@ class Hbm(Strict):
 class ScalarUnit(Strict):
     """The front end: queue_depth instructions may wait in the queue of a pipe."""
 
-    queue_depth: Figure[Count]
+    queue_depth: Figure[Depth]
     issue_cycles: Figure[Cycles]
 
 
@@ -157,13 +163,11 @@ class Launch(Strict):
     """Time on the device before the first instruction, in kernels of vector cores alone and in those with cube cores.
 
     The blocks of a die do not begin in the same cycle: each begins skew_cycles after the one before it, and in a kernel
-    of cube and vector cores, whose blocks are groups of both, mix_skew_cycles. A host that launches one kernel after
-    the other does so every host_seconds at most.
+    of cube and vector cores, whose blocks are groups of both, mix_skew_cycles.
     """
 
     vector_seconds: Figure[NotNegative]
     cube_seconds: Figure[NotNegative]
-    host_seconds: Figure[NotNegative]
     skew_cycles: Figure[Cycles]
     mix_skew_cycles: Figure[Cycles]
 
@@ -186,8 +190,8 @@ class VectorRow(Strict):
 class Vector(Strict):
     """The vector unit; ops maps the vendor's instruction name and the data type to its cost.
 
-    The data type is "fp32" when all operands agree, else first source and destination: "fp32_bf16". An instruction
-    that waits for the one before it sees isolated_cycles less than the latency of an isolated measurement.
+    The data type is "fp32" when all operands agree, else first source and destination: "fp32_bf16". Whatever
+    waits for a result sees it isolated_cycles earlier than the latency of an isolated measurement says.
     """
 
     repeat_bytes: Figure[Count]
@@ -262,6 +266,11 @@ def inconsistencies(chip: Chip) -> Iterator[tuple[tuple[Loc, ...], str]]:
         relation = f"must be at most hbm.bytes_per_second = {pure:g} bytes per second, but it is {mixed:g}"
         message = f"hbm.mixed_bytes_per_second: {relation}; change both together"
         yield (("hbm", "mixed_bytes_per_second"), ("hbm", "bytes_per_second")), message
+    least = min((row.latency_cycles for rows in chip.vector.ops.values() for row in rows.values()), default=None)
+    isolated = chip.vector.isolated_cycles.value
+    if least is not None and isolated > least:
+        relation = f"must be at most {least} cycles, the least latency_cycles of vector.ops, but it is {isolated}"
+        yield (("vector", "isolated_cycles"),), f"vector.isolated_cycles: {relation}; change one of the two"
     for name in _CUBE_TYPES:
         if name not in chip.cube.cycles_per_fractal:
             form = f"{name}: {{value: ..., source: ..., standing: ...}}"

@@ -25,10 +25,11 @@ def _power_of_two(value: int) -> int:
 
 
 Count = Annotated[int, BeforeValidator(_whole), Field(gt=0)]
-Cycles = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
+Cycles = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=10**9)]
+Depth = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=10**6)]
 PowerOfTwo = Annotated[int, BeforeValidator(_whole), Field(gt=0), AfterValidator(_power_of_two)]
 Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+NotNegative = Annotated[float, Field(ge=0, le=10**6)]
 
 
 class Strict(BaseModel):

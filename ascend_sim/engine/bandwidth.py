@@ -158,11 +158,16 @@ class SharedBandwidth:
         return all(map(operator.le, self._wanted, self._ceilings))
 
     def _share_out(self, active: list[_Group], left: list[int]) -> None:
-        """Progressive filling: raise all rates together; freeze a group at its limit or at a full resource."""
+        """Progressive filling: raise all rates together; freeze a group at its limit or at a full resource.
+
+        A resource that suffices for the limits of all groups is never full before one of them is at its limit.
+        """
         demand = list(self._demand)
+        scarce = [which for which, wanted in enumerate(self._wanted) if wanted > left[which] * SCALE]
         while active:
             level, bottleneck = active[0].limit, -1
-            for resource, wanted in enumerate(demand):
+            for resource in scarce:
+                wanted = demand[resource]
                 if wanted:
                     share_of_all = left[resource] * SCALE // wanted
                     if share_of_all < level:
@@ -171,8 +176,8 @@ class SharedBandwidth:
             for group in active:
                 if group.shares[bottleneck] if bottleneck >= 0 else group.limit == level:
                     group.rate = level or 1
-                    for resource, share in group.uses:
-                        used = group.weight * share
+                    for resource in scarce:
+                        used = group.weight * group.shares[resource]
                         demand[resource] -= used
                         left[resource] = max(left[resource] - level * used // SCALE, 0)
                 else:

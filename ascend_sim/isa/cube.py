@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ascend_sim.config import Chip
+from ascend_sim.config import Chip, DrainPath
 from ascend_sim.isa.data_movement import expect_atomic_format, gm_access, requests, write_gm
 from ascend_sim.isa.instruction import (
     Instruction,
@@ -21,7 +21,7 @@ from ascend_sim.isa.instruction import (
     expect_same_shape,
     expect_space,
 )
-from ascend_sim.isa.operands import GlobalTensor, LocalTensor
+from ascend_sim.isa.operands import FRACTAL_ROWS, GlobalTensor, LocalTensor
 from ascend_sim.isa.timing import Move, Run, Traffic, UnitFlag
 from ascend_sim.isa.words import CoreKind, MemoryOrder, Pipe, Space
 from ascend_sim.numerics import DType, RoundMode, bf16, cast, fp16, fp32, int8, int32
@@ -204,9 +204,15 @@ class Fixpipe(Instruction):
             latency=path.latency_cycles.value,
             traffic=Traffic.ATOMIC if self.atomic else Traffic.WRITE,
             access=access,
-            requests=requests(self.destination, path, line=0, by_row=True),
+            requests=replace(requests(self.destination, path, line=0, by_row=True), row_cycles=self._row_cycles(path)),
             unit_flag=flag,
         )
+
+    def _row_cycles(self, path: DrainPath) -> float:
+        """What a row costs beside its bytes: nothing for 2^i fractals (pypto's sweep of fp32 tiles)."""
+        fractals = math.ceil(self.source.columns / FRACTAL_ROWS)
+        odd = fractals // (fractals & -fractals)
+        return path.odd_fractal_cycles.value * (odd - 1)
 
     def sources(self) -> tuple[Operand, ...]:
         return (self.source, self.destination) if self.atomic else (self.source,)

@@ -213,7 +213,10 @@ class LoadFractals(Instruction):
         yield from expect_fractals("destination", self.destination)
         tile = self.destination
         if tile.tile != tile.shape:
-            yield f"destination '{tile.buffer.name}' is a part of its tile; fractals of GM fill a whole tile of L0"
+            yield (
+                f"destination '{tile.buffer.name}' {list(tile.shape)} is not the whole of its tile of fractals, "
+                f"{list(tile.tile)}; fractals of GM fill a whole tile: load {list(tile.tile)} from GM"
+            )
         elif gm_access(self.source).rows > 1 or self.source.elements != tile.elements:
             yield (
                 f"source '{self.source.name}' {list(self.source.shape)} must be {tile.elements} elements without gaps, "

@@ -75,7 +75,7 @@ class Requests:
     """How a move asks for its bytes: row by row, each cut at multiples of *line* bytes (not at all if that is 0).
 
     *rows* runs of *row_bytes*, *pitch* bytes apart, from *offset* on, which counts from the base address. Each request
-    takes at least *cycles*.
+    takes at least *cycles*, and each row *row_cycles* more.
     """
 
     offset: int
@@ -84,6 +84,7 @@ class Requests:
     pitch: int
     line: int
     cycles: float
+    row_cycles: float = 0.0
 
     def flow_cycles(self, base: int, bytes_per_cycle: float) -> float:
         """Cycles in which the requests of the move can be made: the sum of max(bytes / bytes_per_cycle, cycles)."""
@@ -92,12 +93,12 @@ class Requests:
             return max(size / bytes_per_cycle, self.cycles) if size else 0.0
 
         if not self.line:
-            return self.rows * cost(self.row_bytes)
+            return self.rows * (cost(self.row_bytes) + self.row_cycles)
 
         def row(phase: int) -> float:
             first = min(self.line - phase, self.row_bytes)
             lines, rest = divmod(self.row_bytes - first, self.line)
-            return cost(first) + lines * cost(self.line) + cost(rest)
+            return cost(first) + lines * cost(self.line) + cost(rest) + self.row_cycles
 
         begin = base + self.offset
         repeats = self.line // math.gcd(self.pitch, self.line)  # rows after which the phases come again

@@ -52,18 +52,20 @@ def _memory_limit(name: str, statistics: Sequence[CoreStatistics], schedule: Sch
         moves = sum(one.moves.get(pipe, 0) * len(one.members) for one in cores)
         heads += moves * missing * chip.l2.miss_extra_cycles.value
     members = sum(len(one.members) for one in cores)
-    l2_bytes, l2_rate = (
+    one_way, rate = (
         (memory.l2_read_bytes, chip.l2.read_bytes_per_cycle.value)
         if reads
         else (memory.l2_write_bytes, chip.l2.write_bytes_per_cycle.value)
     )
+    both = memory.l2_read_bytes + memory.l2_write_bytes
+    l2_cycles = max(one_way / rate, both / chip.l2.total_bytes_per_cycle.value)
     dies = len({core.die for one in statistics for core in one.members}) * schedule.cycles
     core_cycles = members * schedule.cycles
     uses = {
         "HBM bandwidth, {:.0f} % used": (memory.hbm_read_bytes + memory.hbm_write_bytes)
         / chip.hbm_bytes_per_cycle(mixed=False)
         / dies,
-        "L2 bandwidth, {:.0f} % used": l2_bytes / l2_rate / dies,
+        "L2 bandwidth, {:.0f} % used": l2_cycles / dies,
         "its own path, {:.0f} % used": flows / core_cycles,
         "latency, {:.0f} % of the time in the heads of moves": heads / core_cycles,
     }

@@ -39,6 +39,7 @@ STEP = 0.1
 """Share by which a figure is varied; more where a vector instruction would round the change away."""
 
 HBM, L2_READ, L2_WRITE = "hbm.bytes_per_second", "l2.read_bytes_per_cycle", "l2.write_bytes_per_cycle"
+L2_TOTAL = "l2.total_bytes_per_cycle"
 _HBM_MIXED = "hbm.mixed_bytes_per_second"
 MISS_EXTRA = "l2.miss_extra_cycles"
 VECTOR_OPS = "vector.ops"
@@ -288,7 +289,13 @@ def _limits(timelines: Timelines) -> dict[Traffic, tuple[str, float]]:
     hbm = (memory.hbm_read_bytes + memory.hbm_write_bytes) / chip.hbm_bytes_per_cycle(mixed=False) / span, HBM
     reads = memory.l2_read_bytes / chip.l2.read_bytes_per_cycle.value / span, L2_READ
     writes = memory.l2_write_bytes / chip.l2.write_bytes_per_cycle.value / span, L2_WRITE
-    of_traffic = {Traffic.READ: (hbm, reads), Traffic.WRITE: (hbm, writes), Traffic.ATOMIC: (hbm, reads, writes)}
+    both = memory.l2_read_bytes + memory.l2_write_bytes
+    total = both / chip.l2.total_bytes_per_cycle.value / span, L2_TOTAL
+    of_traffic = {
+        Traffic.READ: (hbm, total, reads),
+        Traffic.WRITE: (hbm, total, writes),
+        Traffic.ATOMIC: (hbm, total, reads, writes),
+    }
     most = {traffic: max(uses) for traffic, uses in of_traffic.items()}
     return {traffic: (figure, min(in_use, 1.0)) for traffic, (in_use, figure) in most.items()}
 

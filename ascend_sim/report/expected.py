@@ -5,7 +5,7 @@ The table is derived by `ascend_sim.validation.expected`; reading it costs nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,11 @@ from pydantic import BaseModel, ValidationError
 
 from ascend_sim.config import Chip, Figure, RunConfig, VectorRow, bundled
 from ascend_sim.config.figure import Strict
+from ascend_sim.engine.machine import Schedule
 from ascend_sim.errors import ConfigError, Diagnostic
+from ascend_sim.isa.words import CoreKind
 from ascend_sim.kernel.build import Cores
+from ascend_sim.observe.critical_path import LAUNCH
 
 KINDS: dict[Cores, str] = {
     "cube": "cube kernels",
@@ -25,6 +28,8 @@ KINDS: dict[Cores, str] = {
 """What was measured that is nearest to a kernel, by the cores that run the kernel."""
 
 _NO_VECTOR_KERNEL = "a whole kernel may be further off"
+_MOSTLY_LAUNCH = 0.5
+"""Share of the critical path from which on a time says more about the launch than about the kernel."""
 _LISTED = 3
 """Changed figures that a note names one by one."""
 
@@ -82,13 +87,28 @@ def read_expected_errors(path: Path) -> ExpectedErrors:
     return table
 
 
-def expected_error(run: RunConfig, cores: Cores) -> dict[str, Any]:
-    """The field of result.json for a kernel on *cores*: an ExpectedError, and a note where it may not hold."""
+def expected_error(run: RunConfig, schedule: Schedule, path: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The field of result.json of a *run*: an ExpectedError for the kinds of cores that had work, and a note.
+
+    The note says where the errors may not hold. *path* is the critical path as result.json has it.
+    """
+    cores = _cores(schedule)
     notes = [_NO_VECTOR_KERNEL] if cores == "vector" else []
+    launch = sum(float(one["share"]) for one in path if one["pipe"] == LAUNCH)
+    if launch > _MOSTLY_LAUNCH and cores != "vector":
+        notes.append(f"{100 * launch:.0f} % of this time is launch, in the measured kernels it was less")
     changed = _changed(run)
     if changed:
         notes.append(f"the errors were measured on the bundled chips, but {changed}")
     return {**_shipped(shipped_path()).kinds[cores].model_dump(), "note": "; ".join(notes) or None}
+
+
+def _cores(schedule: Schedule) -> Cores:
+    """The kinds of cores that had instructions."""
+    kinds = {core.stream.core.kind for core in schedule.cores if core.stream.calls}
+    if len(kinds) == 2:
+        return "mix"
+    return "cube" if CoreKind.AIC in kinds else "vector"
 
 
 _shipped = cache(read_expected_errors)

@@ -14,11 +14,10 @@ class RunResult:
     """Everything that a run found out.
 
     Apart from *simulation* (what the run cost on the host) equal inputs give equal results. *cycles* counts from
-    the launch to the last visible result, *time_us* is the same at the chip's clock, *interval_us* the time between
-    two launches of a host that launches the kernel again and again, *flops* the useful operations of the problem,
-    *flops_utilization* the share of the chip's peak for the format of the matrices. *depends_on* are the figures of the
-    chip that the time depends on most, *expected_error* the errors of the times of measured kernels of this kind.
-    *numerics* is None for a run that computed no numbers or had no reference.
+    the launch to the last visible result, *time_us* is the same at the chip's clock, *flops* the useful operations
+    of the problem, *flops_utilization* the share of the chip's peak for the format of the matrices. *depends_on* are
+    the figures of the chip that the time depends on most, *expected_error* the errors of the times of measured kernels
+    of this kind. *numerics* is None for a run that computed no numbers or had no reference.
     """
 
     program: str
@@ -26,7 +25,6 @@ class RunResult:
     config: dict[str, Any]
     cycles: int
     time_us: float
-    interval_us: float
     flops: int
     tflops: float
     peak_tflops: float

@@ -72,7 +72,8 @@ def _cores(statistics: Sequence[CoreStatistics]) -> str:
         kind: sum(len(one.members) for one in statistics if one.kind is kind and one.worked) for kind in CoreKind
     }
     parts = [f"{count} {_KINDS[kind]}" for kind, count in counts.items() if count]
-    return f"{' and '.join(parts)} cores" if parts else "no core had work"
+    cores = "core" if sum(counts.values()) == 1 else "cores"
+    return f"{' and '.join(parts)} {cores}" if parts else "no core had work"
 
 
 def _time(microseconds: float) -> str:

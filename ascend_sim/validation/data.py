@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 
 from ascend_sim.config import bundled, names
 from ascend_sim.errors import ArgumentError, Diagnostic
 from ascend_sim.isa.vector_ops import VECTOR_OPS, Pattern
+from ascend_sim.validation.csv_file import counted, meant, near, number, read_lines, separated_otherwise
 
 TABLES = ("data_movement.csv", "vector_throughput.csv", "matrix.csv", "kernels.csv")
 PATHS = (
@@ -22,7 +20,9 @@ PATHS = (
 DATA = ("l2", "hbm", "core")
 COLD_PATHS = ("gm_to_l1", "gm_to_l1_nz", "gm_to_ub")
 MODES = ("back_to_back", "isolated")
-UNITS = {"cycles": "cycles", "time_us": "us", "interval_us": "us", "tflops": "TFLOPS"}
+EXTENT = 16
+"""What m, n and k of a matrix operation are multiples of: programs/microbench.py measures whole fractals of fp16."""
+UNITS = {"cycles": "cycles", "time_us": "us", "tflops": "TFLOPS"}
 PIPES = (
     "aic_cube_ratio", "aic_mte1_ratio", "aic_mte2_ratio", "aic_fixpipe_ratio", "aic_scalar_ratio",
     "aiv_vec_ratio", "aiv_mte2_ratio", "aiv_mte3_ratio", "aiv_scalar_ratio",
@@ -129,47 +129,72 @@ def read_table(path: Path) -> list[Row]:
 
     Raise an ArgumentError with everything that is wrong in it, each at its line.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            lines = [(reader.line_num, cells) for cells in reader if cells]
-    except OSError as error:
-        message = f"cannot be read: {error.strerror or error}; write the path of a CSV file"
-        raise ArgumentError(Diagnostic(message, str(path))) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        message = f"is no CSV file in UTF-8: {error}; save it as such"
-        raise ArgumentError(Diagnostic(message, str(path))) from None
-    if not lines:
-        message = "is empty; the first line names the columns, see docs/accuracy.md"
-        raise ArgumentError(Diagnostic(message, str(path)))
+    lines = read_lines(path)
     return _Reader(path, *lines[0]).rows(lines[1:])
+
+
+def read_tables(paths: Sequence[Path]) -> list[Row]:
+    """Return the measurements of several CSV files, in their order.
+
+    Raise an ArgumentError with everything that is wrong in them, such as a measurement that two of them hold.
+    """
+    rows: list[Row] = []
+    faults: list[Diagnostic] = []
+    files = [path.resolve() for path in paths]
+    for position, path in enumerate(paths):
+        if files[position] in files[:position]:
+            faults.append(Diagnostic("is given twice; keep one of them", str(path)))
+            continue
+        try:
+            rows += read_table(path)
+        except ArgumentError as error:
+            faults += error.diagnostics
+    first: dict[object, Diagnostic] = {}
+    for row in rows:
+        place = first.setdefault((row.name, row.experiment), row.place)
+        if place is not row.place:
+            message = f"{row.name} was measured in {place.file}:{place.line} already; keep one of them"
+            faults.append(Diagnostic(message, row.place.file, row.place.line))
+    if faults:
+        raise ArgumentError(faults)
+    return rows
 
 
 class _Reader:
     """Reads the rows of one table and collects what is wrong with them."""
 
     def __init__(self, path: Path, line: int, header: Sequence[str]) -> None:
-        self.path, self.line, self.header = path, line, tuple(header)
-        self.faults: list[Diagnostic] = []
-        kinds = [kind for kind in _KINDS if kind in header]
+        self.path, self.line = path, line
+        self.header = tuple(column.strip() for column in header)
+        self.faults: list[tuple[int, str]] = []
+        self.columns, self.parse = self._kind()
+        fitting = {column: meant(column, self.columns) for column in self.header}
+        for column in self.header:
+            if column not in self.columns:
+                self._refuse(f"unknown column '{column}'{near(column, self.columns)}")
+            elif self.header.count(column) > 1:
+                self._refuse(f"column '{column}' stands there {self.header.count(column)} times; keep one of them")
+        for column in self.columns:
+            if column not in fitting.values():
+                self._refuse(f"missing column '{column}'; the columns are {','.join(self.columns)}")
+        self._raise_faults()
+
+    def _kind(self) -> _Kind:
+        """The kind of table: what its own column says, or what most of the columns belong to if that is mistyped."""
+        kinds = [kind for kind in _KINDS if kind in self.header]
+        if not kinds:
+            folded = {column.casefold() for column in self.header}
+            kinds = [kind for kind, (columns, _) in _KINDS.items() if len(folded & {*columns}) > len(columns) / 2]
+            kinds = sorted(kinds, key=lambda kind: -len(folded & {*_KINDS[kind][0]}))[:1]
         if len(kinds) != 1:
-            found = ", ".join(header)
+            found = ", ".join(self.header)
             self._refuse(
-                f"the columns '{found}' are those of no table: 'path' begins a table of moves, 'op' one of vector "
+                separated_otherwise(self.header)
+                or f"the columns '{found}' are those of no table: 'path' begins a table of moves, 'op' one of vector "
                 f"operations, 'mode' belongs to one of matrix operations, 'id' to one of kernels; see docs/accuracy.md"
             )
-            raise ArgumentError(self.faults)
-        self.columns, self.parse = _KINDS[kinds[0]]
-        for column in header:
-            if column not in self.columns:
-                self._refuse(f"unknown column '{column}'{_near(column, self.columns)}")
-            elif header.count(column) > 1:
-                self._refuse(f"column '{column}' stands there {header.count(column)} times; keep one of them")
-        for column in self.columns:
-            if column not in header:
-                self._refuse(f"missing column '{column}'; the columns are {','.join(self.columns)}")
-        if self.faults:
-            raise ArgumentError(list(dict.fromkeys(self.faults)))
+            self._raise_faults()
+        return _KINDS[kinds[0]]
 
     def rows(self, lines: Sequence[tuple[int, Sequence[str]]]) -> list[Row]:
         """The rows of *lines*."""
@@ -177,21 +202,21 @@ class _Reader:
         seen: dict[object, int] = {}
         for self.line, cells in lines:
             if len(cells) != len(self.header):
-                self._refuse(f"has {len(cells)} values for {len(self.header)} columns; quote values that hold commas")
+                values = f"has {counted(len(cells), 'value')} for {counted(len(self.header), 'column')}"
+                self._refuse(separated_otherwise(cells) or f"{values}; quote values that hold commas")
                 continue
-            values = {column: cell.strip() for column, cell in zip(self.header, cells, strict=True)}
             before = len(self.faults)
-            for row in self.parse(self, values):
-                key = (row.name, row.experiment)
-                if key in seen:
-                    self._refuse(f"{row.name} was measured in line {seen[key]} already; keep one of them")
-                seen[key] = self.line
-                if len(self.faults) == before:
-                    found.append(row)
+            parsed = list(self.parse(self, dict(zip(self.header, (cell.strip() for cell in cells), strict=True))))
+            if len(self.faults) > before:
+                continue
+            for row in parsed:
+                first = seen.setdefault((row.name, row.experiment), self.line)
+                if first != self.line:
+                    self._refuse(f"{row.name} was measured in line {first} already; keep one of them")
+            found += parsed
         if not found and not self.faults:
             self._refuse("there is no row below the columns; add one")
-        if self.faults:
-            raise ArgumentError(list(dict.fromkeys(self.faults)))
+        self._raise_faults()
         return found
 
     def movement(self, values: Mapping[str, str]) -> Iterator[Row]:
@@ -217,6 +242,12 @@ class _Reader:
         m, n, k = (self._whole(values, column) for column in ("m", "n", "k"))
         self._choice("mode", values["mode"], MODES)
         isolated = values["mode"] == "isolated"
+        for column, extent in zip(("m", "n", "k"), (m, n, k), strict=True):
+            if extent % EXTENT and role is not Role.UNREPRODUCIBLE:
+                below = extent // EXTENT * EXTENT
+                near_by = f"{below} or {below + EXTENT}" if below else str(EXTENT)
+                way_out = f"only whole fractals are measured: write {near_by}, or make the row unreproducible"
+                self._refuse(f"{column}: {extent} is not a multiple of {EXTENT}; {way_out}")
         experiment = MatrixOperation(m, n, k, isolated, self._chip(values["device"]))
         group = f"mmad {values['device']} {'isolated' if isolated else 'back to back'}"
         yield self._row(values, "matrix", group, f"{group} {m}x{n}x{k}", "cycles", "cycles", role, experiment)
@@ -274,20 +305,18 @@ class _Reader:
         return role
 
     def _number(self, values: Mapping[str, str], column: str) -> float | None:
-        try:
-            number = float(values[column])
-        except ValueError:
-            number = math.nan
-        if math.isfinite(number) and number > 0:
-            return number
-        self._refuse(f"{column}: '{values[column]}' is no number above 0; write one, without its unit")
-        return None
+        found = number(values[column])
+        if isinstance(found, str):
+            self._refuse(f"{column}: {found}")
+            return None
+        return found
 
     def _whole(self, values: Mapping[str, str], column: str) -> int:
-        number = self._number(values, column)
-        if number is not None and number != int(number):
+        found = self._number(values, column)
+        if found is not None and found != int(found):
             self._refuse(f"{column}: {values[column]} is no whole number; write one")
-        return int(number or 0)
+            return 0
+        return int(found or 0)
 
     def _chip(self, device: str) -> str:
         known = [name.removeprefix("ascend") for name in names("chips")]
@@ -297,11 +326,25 @@ class _Reader:
     def _choice(self, column: str, value: str, known: Sequence[str]) -> bool:
         if value in known:
             return True
-        self._refuse(f"{column}: there is no '{value}'{_near(value, known)}")
+        self._refuse(f"{column}: there is no '{value}'{near(value, known)}")
         return False
 
     def _refuse(self, message: str) -> None:
-        self.faults.append(Diagnostic(message, str(self.path), self.line))
+        self.faults.append((self.line, message))
+
+    def _raise_faults(self) -> None:
+        """Raise the faults that were found, if any; one that many lines share is said once, where it is first."""
+        lines: dict[str, list[int]] = {}
+        for line, message in dict.fromkeys(self.faults):
+            lines.setdefault(message, []).append(line)
+        if lines:
+            found = [(_shared(message, at), at[0]) for message, at in lines.items()]
+            raise ArgumentError([Diagnostic(message, str(self.path), line) for message, line in found])
+
+
+def _shared(message: str, lines: Sequence[int]) -> str:
+    """*message* with the number of the *lines* that it is about."""
+    return message if len(lines) == 1 else f"{message} [in {counted(len(lines), 'row')}, the last in line {lines[-1]}]"
 
 
 _MOVEMENT = ("path", "device", "cores", "data", "kib", "cycles", "role", "source", "note")
@@ -310,15 +353,10 @@ _VECTOR = ("op", "device", "dtype", "cycles_one_repeat", "cycles_per_further_rep
 _KERNEL = (
     "id", "suite", "program_or_config", "overrides", "metric", "measured", "unit", "role", "source", "note",
 )  # fmt: skip
-_KINDS: dict[str, tuple[tuple[str, ...], Callable[[_Reader, Mapping[str, str]], Iterator[Row]]]] = {
+_Kind = tuple[tuple[str, ...], Callable[[_Reader, Mapping[str, str]], Iterator[Row]]]
+_KINDS: dict[str, _Kind] = {
     "path": (_MOVEMENT, _Reader.movement),
     "op": (_VECTOR, _Reader.vector),
     "mode": (_MATRIX, _Reader.matrix),
     "id": (_KERNEL, _Reader.kernel),
 }
-
-
-def _near(word: str, known: Sequence[str]) -> str:
-    near = get_close_matches(word, known, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else "; write one of these instead:"
-    return f"{hint} ({', '.join(known)})"

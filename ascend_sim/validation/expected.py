@@ -21,7 +21,7 @@ from ascend_sim.report.files import write_text
 from ascend_sim.validation.data import KernelRun, Movement, Role, Row, VectorOperation, bundled_tables, read_table
 from ascend_sim.validation.run import Comparison, compare
 
-_TIMES = ("time_us", "interval_us", "cycles", "tflops")
+_TIMES = ("time_us", "cycles", "tflops")
 """Metrics that tell the time of a kernel, the best first."""
 _DIGITS = 4
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
-from ascend_sim.validation.data import Role, Row
+from ascend_sim.validation.csv_file import counted
+from ascend_sim.validation.data import Role, Row, bundled_tables
 from ascend_sim.validation.run import INSTRUCTION_SUITES, Comparison
 from ascend_sim.validation.summary import summarise
 
@@ -36,8 +37,8 @@ def lines(comparisons: Sequence[Comparison], every_row: bool = False) -> Iterato
     sections = [_groups(small), _worst(small), _rows("row", rest), _summaries(done), _unreproducible(comparisons)]
     for number, section in enumerate([section for section in sections if section]):
         yield from ([""] if number else []) + section
-    reported = f"{len(comparisons)} rows: {len(done)} simulated, {len(comparisons) - len(done)} unreproducible"
-    yield from ("", reported)
+    left_out = len(comparisons) - len(done)
+    yield from ("", f"{counted(len(comparisons), 'row')}: {len(done)} simulated, {left_out} unreproducible")
 
 
 def _groups(comparisons: Sequence[Comparison]) -> list[str]:
@@ -51,20 +52,25 @@ def _groups(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def _worst(comparisons: Sequence[Comparison]) -> list[str]:
-    worst = sorted(comparisons, key=lambda one: -abs(_error(one)))
-    return _rows(f"the {WORST} worst of these", [one for one in worst[:WORST] if _error(one)])
+    worst = [one for one in sorted(comparisons, key=lambda one: -abs(_error(one)))[:WORST] if _error(one)]
+    return _rows("the worst of these" if len(worst) == 1 else f"the {len(worst)} worst of these", worst)
 
 
 def _rows(title: str, comparisons: Sequence[Comparison]) -> list[str]:
+    legends = {str(path) for path in bundled_tables()}
     table = [
         [
             one.row.name, _value(one.row.measured), _value(one.simulated or 0.0), one.row.unit, f"{_error(one):+.1%}",
-            one.row.role.value, one.row.source.split(":")[0],
+            one.row.role.value, _source(one.row, legends),
         ]
         for one in comparisons
     ]  # fmt: skip
-    found = _table([title, "measured", "simulated", "unit", "error", "role", "source"], table, left=1)
-    return found
+    return _table([title, "measured", "simulated", "unit", "error", "role", "source"], table, left=1)
+
+
+def _source(row: Row, legends: Set[str]) -> str:
+    """Who measured the *row*; in the tables *legends* a source may begin with a short name and a colon."""
+    return row.source.split(":")[0] if row.place.file in legends else row.source
 
 
 def _summaries(comparisons: Sequence[Comparison]) -> list[str]:

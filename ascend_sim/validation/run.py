@@ -9,12 +9,22 @@ from typing import Any
 
 from ascend_sim.config import find_program, load_chip, load_run
 from ascend_sim.engine.machine import simulate_timing
-from ascend_sim.errors import ArgumentError, Diagnostic, SimulatedProgramError, UserError
+from ascend_sim.errors import ArgumentError, AscendSimError, Diagnostic, SimulatedProgramError, UserError
 from ascend_sim.examples import run_of
 from ascend_sim.kernel import build
 from ascend_sim.kernel.load import load_program
 from ascend_sim.simulate import simulate
-from ascend_sim.validation.data import KernelRun, MatrixOperation, Movement, Role, Row, VectorOperation, operation_of
+from ascend_sim.validation.csv_file import counted
+from ascend_sim.validation.data import (
+    Experiment,
+    KernelRun,
+    MatrixOperation,
+    Movement,
+    Role,
+    Row,
+    VectorOperation,
+    operation_of,
+)
 
 MICROBENCH = "microbench"
 COUNT = 16
@@ -67,42 +77,48 @@ def compare(
 ) -> list[Comparison]:
     """Simulate *rows*, on *chip* instead of their own if it is given: one comparison for each, in the same order.
 
-    *advance* is told after each row how many there are. Raise an ArgumentError that names the row if it cannot be
+    *advance* is told after each row how many there are. Raise an ArgumentError that names all rows that cannot be
     simulated, and what `load_chip` raises for *chip*.
     """
     bench = _Bench(chip)
     found = []
+    failed: dict[str, list[Row]] = {}
     for row in rows:
-        found.append(Comparison(row, None if row.role is Role.UNREPRODUCIBLE else _simulated(bench, row)))
+        simulated = None
+        if row.role is not Role.UNREPRODUCIBLE:
+            try:
+                simulated = _simulated(bench, row.experiment)
+            except (UserError, SimulatedProgramError) as error:
+                for diagnostic in error.diagnostics:
+                    failed.setdefault(str(diagnostic), []).append(row)
+        found.append(Comparison(row, simulated))
         advance(len(rows))
+    if failed:
+        raise ArgumentError([_at(own, message, chip) for message, own in failed.items()])
     return found
 
 
-def _simulated(bench: _Bench, row: Row) -> float:
-    experiment = row.experiment
-    try:
-        if isinstance(experiment, Movement):
-            move = {"path": experiment.path, "bytes": experiment.kib * 1024, "cold": experiment.data == "hbm"}
-            return bench.cycles(experiment.chip, move, experiment.cores)
-        if isinstance(experiment, MatrixOperation):
-            shape = [experiment.m, experiment.n, experiment.k]
-            return bench.cycles(experiment.chip, {"mmad": shape, "isolated": experiment.isolated})
-        if isinstance(experiment, VectorOperation):
-            return bench.vector(experiment)
-        return bench.kernel(experiment)
-    except (UserError, SimulatedProgramError) as error:
-        raise _at(row, error.diagnostics, bench.chip) from error
+def _simulated(bench: _Bench, experiment: Experiment) -> float:
+    if isinstance(experiment, Movement):
+        move = {"path": experiment.path, "bytes": experiment.kib * 1024, "cold": experiment.data == "hbm"}
+        return bench.cycles(experiment.chip, move, experiment.cores)
+    if isinstance(experiment, MatrixOperation):
+        shape = [experiment.m, experiment.n, experiment.k]
+        return bench.cycles(experiment.chip, {"mmad": shape, "isolated": experiment.isolated})
+    if isinstance(experiment, VectorOperation):
+        return bench.vector(experiment)
+    return bench.kernel(experiment)
 
 
-def _at(row: Row, diagnostics: Sequence[Diagnostic], chip: str | None) -> ArgumentError:
-    """What went wrong as a fault of the *row* that asked for it, or of the *chip* that was chosen for all rows."""
-    way_out = "change the row, or make it unreproducible with this reason"
+def _at(rows: Sequence[Row], message: str, chip: str | None) -> Diagnostic:
+    """What went wrong as a fault of the *rows* that asked for it, or of the *chip* that was chosen for all rows."""
+    first, *others = rows
+    them = "the row" if not others else "these rows"
+    way_out = f"change {them}, or make {'it' if not others else 'them'} unreproducible with this reason"
     if chip is not None:
         way_out = f"choose other rows with --suite, or another chip than {chip}"
-    place = row.place
-    return ArgumentError(
-        [Diagnostic(f"{row.name}: {found}; {way_out}", place.file, place.line) for found in diagnostics]
-    )
+    named = first.name if not others else f"{first.name} and {counted(len(others), 'more row')}"
+    return Diagnostic(f"{named}: {message}; {way_out}", first.place.file, first.place.line)
 
 
 class _Bench:
@@ -134,6 +150,8 @@ class _Bench:
     def kernel(self, experiment: KernelRun) -> float:
         """The metric of a whole kernel."""
         found: Any = self._result_of(experiment.config, experiment.overrides)
+        if isinstance(found, AscendSimError):
+            raise found
         for key in experiment.metric.split("."):
             found = found[key]
         return float(found)
@@ -143,8 +161,12 @@ class _Bench:
         on = self._chip_of(self.chip or chip)
         return simulate_timing(build(self._microbench, parameters, on, cores), on).cycles
 
-    def _run(self, config: str, overrides: tuple[str, ...]) -> dict[str, Any]:
+    def _run(self, config: str, overrides: tuple[str, ...]) -> dict[str, Any] | AscendSimError:
+        """The result of a run, or why there is none, which need not be found out for each of its metrics."""
         changes = list(overrides)
         if self.chip is not None:
             changes = [one for one in changes if not one.startswith("chip=")] + [f"chip={self.chip}"]
-        return simulate(load_run(run_of(config)[0], changes), data=False).result.to_dict()
+        try:
+            return simulate(load_run(run_of(config)[0], changes), data=False).result.to_dict()
+        except (UserError, SimulatedProgramError) as error:
+            return error

@@ -76,6 +76,17 @@ FILES = (
         "per second, but it is 2e+12; change both together",
     ),
     chip(
+        "chains of vector instructions that end before they begin",
+        MINE + "vector:\n  isolated_cycles: {value: 30, source: INI, standing: measured}\n",
+        "mine.yaml:4:28: vector.isolated_cycles: must be at most 18 cycles, the least latency_cycles of "
+        "vector.ops, but it is 30; change one of the two",
+    ),
+    chip(
+        "more cycles than any run has",
+        MINE + "paths:\n  gm_to_ub:\n    head_cycles: {value: 1e30, source: INI, standing: measured}\n",
+        "mine.yaml:5:26: paths.gm_to_ub.head_cycles: must be at most 1000000000 cycles, but it is 1e+30",
+    ),
+    chip(
         "half a block of a buffer",
         MINE + "buffers:\n  l1_bytes: {value: 1000, source: INI, standing: measured}\n",
         "mine.yaml:4:21: buffers.l1_bytes: must be a multiple of vector.block_bytes = 32 bytes, but it is "

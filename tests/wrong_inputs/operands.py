@@ -170,7 +170,8 @@ MOVES = (
     cube(
         "load_data from GM into a part of a tile",
         "asc.load_data(a[:16], gm.x[:16, :64])",
-        "here: load_data: destination 'a' is a part of its tile; fractals of GM fill a whole tile of L0",
+        "here: load_data: destination 'a' [16, 64] is not the whole of its tile of fractals, [32, 64]; fractals of GM "
+        "fill a whole tile: load [32, 64] from GM",
     ),
     cube(
         "load_data from GM with transpose",
