@@ -50,7 +50,8 @@ SCALES: dict[str, float | tuple[float, ...]] = {
 }
 GATHERS = {"gather": asc.gather, "gatherb": asc.gatherb}
 OTHERS = (
-    "duplicate", "cast", "compare", "compare_scalar", "select", "brcb", "pair_reduce_sum", *SCALES, *GATHERS,
+    "duplicate", "cast", "compare", "compare_mask", "compare_scalar", "select", "brcb", "pair_reduce_sum",
+    *SCALES, *GATHERS,
 )  # fmt: skip
 OPERATIONS = (*BINARY, *SCALAR, *UNARY, *BY_ROW, *BY_BLOCK, *OTHERS)
 
@@ -252,6 +253,9 @@ def operation(core: asc.Core, problem: Problem) -> Callable[[], None]:
 
 def _elementwise(op: str | None, ub: Operand, n: int, source: asc.DType, target: asc.DType) -> Callable[[], None]:
     """What issues one operation on *n* elements."""
+    if op == "compare_mask":
+        register, one, other = ub("bits", 32 // source.bytes, asc.uint8), ub("src0", n, source), ub("src1", n, source)
+        return lambda: asc.compare_mask(register, one, other, "LT")
     if op in ("compare", "compare_scalar"):
         bits, left = ub("bits", n // 8, asc.uint8), ub("src0", n, source)
         if op == "compare_scalar":

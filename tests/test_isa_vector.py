@@ -195,6 +195,16 @@ def test_pair_reduce_sum_adds_neighbours(chip: Chip) -> None:
     assert execute(vector, values).tolist() == (values[::2] + values[1::2]).tolist()
 
 
+def test_the_mask_register_holds_the_last_repeat(chip: Chip) -> None:
+    """Of three repeats of 64 numbers the bits of the last remain, lowest first."""
+    a, b = (np.random.default_rng(seed).integers(0, 3, 192).astype(np.float32) for seed in (0, 1))
+    x, z = (tile(name, (192,), fp32, 1024 * i) for i, name in enumerate("xz"))
+    vector = instruction("compare_mask", tile("mask", (8,), uint8, 4096), x, z, comparison=Comparison.LT)
+
+    assert list(vector.check(chip)) == []
+    assert execute(vector, a, b).tolist() == np.packbits(a[128:] < b[128:], bitorder="little").tolist()
+
+
 @pytest.mark.parametrize("comparison", list(Comparison))
 def test_compare_and_select_agree_with_numpy(comparison: Comparison, chip: Chip) -> None:
     """compare writes bits, lowest first, and select reads them; the scalar forms do the same."""

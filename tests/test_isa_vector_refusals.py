@@ -30,6 +30,7 @@ A, B = tile("A", (16, 64), fp32), tile("B", (16, 64), fp32, 8192)
 HALF, WHOLE = tile("h", (64,), fp16), tile("w", (64,), int32, 256)
 BYTES, SHORT = tile("b", (32,), int8), tile("s", (16,), int16, 256)
 NARROW = tile("A", (16, 12), fp32)
+A128 = tile("a", (128,), fp32)
 REFUSALS = {
     "space": (instruction("exp", A, tile("L", (16, 64), fp32, 0, Space.L1)), "source 'L' is in L1; it must be in UB"),
     "alignment": (
@@ -132,6 +133,14 @@ REFUSALS = {
     "comparison": (
         instruction("compare", tile("m", (128,), uint8, 16384), A, B, comparison=None),
         "no comparison is given; write 'LT', for example",
+    ),
+    "mask register": (
+        instruction("compare_mask", tile("m", (16,), uint8, 4096), A128, tile("b", (128,), fp32, 512)),
+        "mask 'm' [16] must be the 8 bytes that hold the bits of one repeat",
+    ),
+    "part of a repeat": (
+        instruction("compare_mask", tile("m", (8,), uint8, 4096), A128[0:100], tile("b", (100,), fp32, 512)),
+        "'a' [100] and 'b' [100] must be vectors of the same whole repeats of 64 elements",
     ),
     "fractal order": (
         instruction("exp", A, Buffer("N", Space.UB, 8192, 8192, HERE).tile((16, 64), fp32, MemoryOrder.NZ)),

@@ -43,7 +43,8 @@ def table_cost(operation: VectorOp, source: DType, destination: DType) -> tuple[
     if operation.by_width:
         names += [f"uint{source.bytes * 8}", f"int{source.bytes * 8}"]
     for name in names:
-        result = name if source == destination or operation.pattern is Pattern.COMPARE else destination.number
+        bits = operation.pattern in (Pattern.COMPARE, Pattern.MASK)
+        result = name if source == destination or bits else destination.number
         for sources in (1, 2):
             found = published().get((operation.cost, "_".join([name] * sources + [result])))
             if found:
@@ -68,6 +69,7 @@ def of_repeats(name: str, source: DType, destination: DType, repeats: int) -> Ve
     count = repeats * lanes
     shapes = {
         Pattern.COMPARE: ((count // 8,), (count,)),
+        Pattern.MASK: ((lanes // 8,), (count,)),
         Pattern.ROW_BLOCKS: ((repeats * 8, 32 // source.bytes), (repeats * 8,)),
         Pattern.WHOLE: ((repeats,), (repeats, lanes)),
         Pattern.BLOCK: ((count * source.bytes // 32,), (count,)),

@@ -59,7 +59,7 @@ def instruction(name: str, dst: LocalTensor, *inputs: LocalTensor, **more: Any) 
         more.setdefault("scalar", 1)
     if name == "cast":
         more.setdefault("round_mode", RoundMode.CAST_RINT)
-    if operation.pattern is Pattern.COMPARE:
+    if operation.pattern in (Pattern.COMPARE, Pattern.MASK):
         more.setdefault("comparison", Comparison.LT)
     if operation.deq:
         count = 16 if name == "cast_deq_vector" else 1

@@ -189,7 +189,7 @@ class VectorInstruction(Instruction):
             yield from scalar_faults(self.scalar, dtype, shift=self.name.startswith("shift"))
         if self.name == "cast" and not isinstance(self.round_mode, RoundMode):
             yield f"round mode {self.round_mode!r} is not a RoundMode; write RoundMode.CAST_RINT, for example"
-        if self.operation.pattern is Pattern.COMPARE and self.comparison is None:
+        if self.operation.pattern in (Pattern.COMPARE, Pattern.MASK) and self.comparison is None:
             yield "no comparison is given; write 'LT', for example"
         if self.operation.deq:
             yield from dequantization_faults(self.dequantization, *self._formats, vector=self.name == "cast_deq_vector")
@@ -202,6 +202,8 @@ class VectorInstruction(Instruction):
             yield from self._whole_faults(chip)
         elif pattern in (Pattern.BLOCK, Pattern.PAIR):
             yield from self._group_faults(chip)
+        elif pattern is Pattern.MASK:
+            yield from self._mask_register_faults(chip)
         elif pattern is Pattern.HALF_BLOCKS:
             yield from self._half_block_faults(chip)
         elif self.gathers:
@@ -223,6 +225,15 @@ class VectorInstruction(Instruction):
             )
         elif self.destination.shape != expected:
             yield f"{_shown(source)} reduces to {list(expected)}, not to {_shown(self.destination)}"
+        yield from self._run_faults()
+
+    def _mask_register_faults(self, chip: Chip) -> Iterator[str]:
+        left, right = self.inputs
+        lanes = self.lanes(chip)
+        if left.shape != right.shape or len(left.shape) != 1 or left.elements % lanes:
+            yield f"{_shown(left)} and {_shown(right)} must be vectors of the same whole repeats of {lanes} elements"
+        elif self.destination.shape != (lanes // 8,):
+            yield f"mask {_shown(self.destination)} must be the {lanes // 8} bytes that hold the bits of one repeat"
         yield from self._run_faults()
 
     def _half_block_faults(self, chip: Chip) -> Iterator[str]:

@@ -145,6 +145,12 @@ def compare(inputs: tuple[Array, ...], arguments: Arguments) -> Array:
     return np.packbits(flags.ravel(), bitorder="little").reshape(arguments.shape)
 
 
+def compare_mask(inputs: tuple[Array, ...], arguments: Arguments) -> Array:
+    """The bits of the last repeat: each repeat replaces those of the one before in the mask register."""
+    lanes = 8 * arguments.shape[0]
+    return compare(tuple(one.ravel()[-lanes:] for one in inputs), arguments)
+
+
 def select(inputs: tuple[Array, ...], arguments: Arguments) -> Array:
     """The elements of one source where the bit of the mask is set, else of the other or the scalar."""
     mask, left = inputs[:2]

@@ -29,6 +29,7 @@ class Pattern(Enum):
 
     ELEMENTWISE = "one destination element for each source element"
     COMPARE = "one bit of the destination for each source element, lowest bit first"
+    MASK = "one bit of the destination for each element of the last repeat, lowest bit first"
     SELECT = "as elementwise; the first source holds a bit for each element, lowest bit first"
     ROW_BLOCKS = "each source element fills one block of the destination"
     WHOLE = "one destination element for each row, a row being one repeat"
@@ -62,7 +63,7 @@ class VectorOp:
 
     def cost_keys(self, source: DType, destination: DType) -> tuple[str, ...]:
         """The data types under which the chip file may hold the cost, best first."""
-        if source == destination or self.pattern is Pattern.COMPARE:
+        if source == destination or self.pattern in (Pattern.COMPARE, Pattern.MASK):
             bits = source.bytes * 8
             if self.by_width:
                 return source.name, f"uint{bits}", f"int{bits}"
@@ -141,6 +142,7 @@ _TABLE = (
         accumulates=True, deq=True,
     ),
     VectorOp("compare", "vcmpv", 2, _FLAGS, calc.compare, Pattern.COMPARE),
+    VectorOp("compare_mask", "vcmp", 2, _FLAGS, calc.compare_mask, Pattern.MASK),
     VectorOp("compare_scalar", "vcmpvs", 1, _FLAGS, calc.compare, Pattern.COMPARE, scalar=True),
     VectorOp("select", "vsel", 3, _FLOATS, calc.select, Pattern.SELECT),
     VectorOp("select_scalar", "vsel", 2, _FLOATS, calc.select, Pattern.SELECT, scalar=True),

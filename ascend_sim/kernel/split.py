@@ -20,6 +20,9 @@ from ascend_sim.numerics import uint8
 
 def split(whole: VectorInstruction, chip: Chip) -> Iterator[VectorInstruction]:
     """Yield the hardware instructions of *chip* that together do what *whole* says, in order of address."""
+    if whole.operation.pattern is Pattern.MASK:
+        yield whole  # a further instruction would replace the mask
+        return
     if not whole.by_rows:
         yield from _split_runs(whole, chip)
         return

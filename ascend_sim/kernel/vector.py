@@ -44,6 +44,7 @@ __all__ = [
     "cast",
     "cast_deq",
     "compare",
+    "compare_mask",
     "compare_scalar",
     "copy",
     "div",
@@ -301,6 +302,14 @@ def gatherb(dst: LocalTensor, src: LocalTensor, offsets: LocalTensor) -> None:
 def compare(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, mode: Comparison | str) -> None:
     """Set the bits of dst (uint8, an eighth of the elements) where src0 < src1, for *mode* "LT", and so on."""
     _issue("compare", dst, src0, src1, comparison=mode)
+
+
+def compare_mask(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, mode: Comparison | str) -> None:
+    """Set the bits of dst (uint8, as many as a repeat has elements) where src0 < src1 in the last repeat, for "LT".
+
+    Ascend C's CompareMask and GetCmpMask in one: dst stands for the mask register, which every repeat replaces.
+    """
+    _issue("compare_mask", dst, src0, src1, comparison=mode)
 
 
 def compare_scalar(dst: LocalTensor, src: LocalTensor, scalar: Scalar, mode: Comparison | str) -> None:

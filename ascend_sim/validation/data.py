@@ -112,7 +112,7 @@ def operation_of(cost: str, dtype: str) -> tuple[str, str] | None:
     """
     formats = dtype.split("_")
     for op in VECTOR_OPS.values():
-        target = "uint8" if op.pattern is Pattern.COMPARE else formats[-1]
+        target = "uint8" if op.pattern in (Pattern.COMPARE, Pattern.MASK) else formats[-1]
         for a, b in op.formats:
             if op.cost == cost and (formats[0], target) == (a.number, b.number):
                 return op.name, f"{a}_{b}"
