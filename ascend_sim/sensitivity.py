@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import BaseModel
 
-from ascend_sim.config import Chip, Figure, RunConfig, load_run
+from ascend_sim.config import Chip, Figure, RunConfig, load_run, unit_of
 from ascend_sim.engine.machine import simulate_timing
 from ascend_sim.errors import ArgumentError, SimulatedProgramError
 from ascend_sim.isa.instruction import Instruction
@@ -34,10 +34,6 @@ KEPT = (
 """Figures, and sections of figures, that are never varied: another value would be another machine or program."""
 
 _HBM = ("hbm.bytes_per_second", "hbm.mixed_bytes_per_second")
-_UNITS = {
-    "bytes_per_second": "B/s", "bytes_per_cycle": "B/cycle", "per_fractal": "cycles", "cycles": "cycles",
-    "seconds": "s", "hz": "Hz", "depth": "instructions",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -127,8 +123,8 @@ def _numbers(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Figure[i
 
 
 def _row(name: str, values: dict[str, int | float], standings: list[str], sources: list[str]) -> Elasticity:
-    unit = next((unit for ending, unit in _UNITS.items() if any(p.endswith(ending) for p in name.split("."))), "cycles")
-    return Elasticity(name, values, unit, ", ".join(dict.fromkeys(standings)), ", ".join(dict.fromkeys(sources)), 0.0)
+    standing, source = (", ".join(dict.fromkeys(one)) for one in (standings, sources))
+    return Elasticity(name, values, unit_of(name), standing, source, 0.0)
 
 
 def _used_rows(chip: Chip, program: Program) -> dict[str, set[str]]:

@@ -80,6 +80,18 @@ def test_misses_flow_slowly_from_the_start_of_the_move() -> None:
     assert times(schedule) == [("data_copy", 0, 400), ("data_copy", 400, 600)]
 
 
+@pytest.mark.parametrize("name", ["bytes_per_cycle", "miss_bytes_per_cycle"])
+def test_a_rate_below_the_finest_is_the_finest(name: str) -> None:
+    """Rates are counted in 2**-20 B/cycle; a lower one is taken as that, so that 64 B end after 64 x 2**20 cycles."""
+
+    def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
+        asc.data_copy(core.tensor("u", Space.UB, 16, asc.fp32), gm.x[0:16])
+
+    [(_, _, end)] = times(simulate(body, chip(f"paths.gm_to_ub.{name}=1e-9")))
+
+    assert end == pytest.approx(64 * 2**20, rel=0.01)
+
+
 def test_the_head_of_a_short_miss_is_not_hidden() -> None:
     """640 B that miss need 40 cycles at 16 B/cycle, less than head 100 + extra 30 + 10 at the path's own rate."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ascend_sim.config.chip import Chip, DrainPath, GmPath, GmReadPath, MovePath, VectorRow
 from ascend_sim.config.chip_file import load_chip
-from ascend_sim.config.figure import Figure
+from ascend_sim.config.figure import Figure, unit_of
 from ascend_sim.config.locate import bundled, find_chip, find_program, find_run, names
 from ascend_sim.config.overrides import Override, parse_override
 from ascend_sim.config.run import DataConfig, LaunchConfig, RunConfig, load_run
@@ -31,4 +31,5 @@ __all__ = [
     "load_run",
     "names",
     "parse_override",
+    "unit_of",
 ]

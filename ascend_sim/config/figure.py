@@ -32,6 +32,18 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0, le=10**6)]
 
 
+_UNITS = {
+    "bytes_per_second": "B/s", "bytes_per_cycle": "B/cycle", "per_fractal": "cycles", "cycles": "cycles",
+    "seconds": "s", "hz": "Hz", "depth": "instructions",
+}  # fmt: skip
+
+
+def unit_of(key: str) -> str:
+    """The symbol of the unit of the figure with the dotted *key*, which its name ends in; vector costs are cycles."""
+    parts = key.split(".")
+    return next((unit for ending, unit in _UNITS.items() if any(one.endswith(ending) for one in parts)), "cycles")
+
+
 class Strict(BaseModel):
     """Base of the models of this package: frozen, no conversions, no unknown keys, no infinities."""
 

@@ -70,7 +70,7 @@ class DieMemory:
         cycles = move.flow_cycles(offset)
         if missed:
             cycles = max(cycles, missed / move.miss_bytes_per_cycle - move.head - self._miss_extra)
-        limit = int(access.bytes * SCALE / cycles)
+        limit = max(int(access.bytes * SCALE / cycles), 1)
         shares = (
             0 if move.traffic is Traffic.WRITE else SCALE,
             0 if move.traffic is Traffic.READ else SCALE,

@@ -16,6 +16,7 @@ from ascend_sim.isa.instruction import (
     Instruction,
     Memory,
     Operand,
+    Transfer,
     expect_alignment,
     expect_fractals,
     expect_same_shape,
@@ -158,7 +159,7 @@ OUTPUTS = {fp32: (fp32, bf16, fp16), int32: (int32,)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fixpipe(Instruction):
+class Fixpipe(Transfer):
     """Write an L0C tile to global memory as rows (NZ -> ND), converting and optionally adding atomically."""
 
     mnemonic: ClassVar[str] = "fixpipe"
@@ -217,15 +218,9 @@ class Fixpipe(Instruction):
     def sources(self) -> tuple[Operand, ...]:
         return (self.source, self.destination) if self.atomic else (self.source,)
 
-    def destinations(self) -> tuple[Operand, ...]:
-        return (self.destination,)
-
     def late_read(self, chip: Chip) -> int | None:
         """Under unit_flag the fractals are read while the MMAD finishes them, the last one when the pipe is done."""
         return chip.paths.l0c_to_gm.latency_cycles.value if self.unit_flag else None
-
-    def read(self, memory: Memory) -> NDArray[Any]:
-        return memory.read(self.source)
 
     def write(self, memory: Memory, result: NDArray[Any]) -> None:
         values = result

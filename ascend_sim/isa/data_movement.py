@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ascend_sim.config import Chip, GmPath, GmReadPath
 from ascend_sim.isa.instruction import (
-    Instruction,
     Memory,
     Operand,
+    Transfer,
     expect_alignment,
     expect_fractals,
     expect_same_shape,
@@ -71,7 +71,7 @@ def expect_same_format(role: str, operand: Operand, other_role: str, other: Oper
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadGm(Instruction):
+class LoadGm(Transfer):
     """Copy a window of global memory into L1 or UB.
 
     Into L1 the rows are rearranged to NZ fractals on the way (ND2NZ) unless the tile there is row-major.
@@ -103,21 +103,9 @@ class LoadGm(Instruction):
         path = to_l1 if self.destination.space is Space.L1 else paths.gm_to_ub
         return read_move(self.source, path, chip.l2.line_bytes.value, by_row=to_fractals)
 
-    def sources(self) -> tuple[Operand, ...]:
-        return (self.source,)
-
-    def destinations(self) -> tuple[Operand, ...]:
-        return (self.destination,)
-
-    def read(self, memory: Memory) -> NDArray[Any]:
-        return memory.read(self.source)
-
-    def write(self, memory: Memory, result: NDArray[Any]) -> None:
-        memory.write(self.destination, result)
-
 
 @dataclass(frozen=True, kw_only=True)
-class StoreGm(Instruction):
+class StoreGm(Transfer):
     """Copy a UB tile to global memory; with *atomic*, add it to what is there (fp32 and int32)."""
 
     mnemonic: ClassVar[str] = "data_copy"
@@ -158,12 +146,6 @@ class StoreGm(Instruction):
     def sources(self) -> tuple[Operand, ...]:
         return (self.source, self.destination) if self.atomic else (self.source,)
 
-    def destinations(self) -> tuple[Operand, ...]:
-        return (self.destination,)
-
-    def read(self, memory: Memory) -> NDArray[Any]:
-        return memory.read(self.source)
-
     def write(self, memory: Memory, result: NDArray[Any]) -> None:
         write_gm(memory, self.destination, result, self.atomic)
 
@@ -187,7 +169,7 @@ def write_gm(memory: Memory, destination: GlobalTensor, values: NDArray[Any], at
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadFractals(Instruction):
+class LoadFractals(Transfer):
     """Copy fractals from global memory straight into L0A or L0B (Ascend C: LoadData from GM).
 
     The source is a window without gaps that holds the elements in the order of the destination: fractals row by row,
@@ -227,15 +209,6 @@ class LoadFractals(Instruction):
         paths = chip.paths
         path = paths.gm_to_l0a if self.destination.space is Space.L0A else paths.gm_to_l0b
         return read_move(self.source, path, chip.l2.line_bytes.value)
-
-    def sources(self) -> tuple[Operand, ...]:
-        return (self.source,)
-
-    def destinations(self) -> tuple[Operand, ...]:
-        return (self.destination,)
-
-    def read(self, memory: Memory) -> NDArray[Any]:
-        return memory.read(self.source)
 
     def write(self, memory: Memory, result: NDArray[Any]) -> None:
         tile, elements = self.destination, (self.destination.elements,)

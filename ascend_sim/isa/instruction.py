@@ -92,6 +92,26 @@ class Instruction(ABC):
         return ", ".join(str(part) for part in parts)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Transfer(Instruction):
+    """Base of the instructions that carry one operand to another."""
+
+    destination: Operand
+    source: Operand
+
+    def sources(self) -> tuple[Operand, ...]:
+        return (self.source,)
+
+    def destinations(self) -> tuple[Operand, ...]:
+        return (self.destination,)
+
+    def read(self, memory: Memory) -> NDArray[Any]:
+        return memory.read(self.source)
+
+    def write(self, memory: Memory, result: NDArray[Any]) -> None:
+        memory.write(self.destination, result)
+
+
 def space_of(operand: Operand) -> Space:
     """The memory space of *operand*."""
     return operand.space if isinstance(operand, LocalTensor) else Space.GM

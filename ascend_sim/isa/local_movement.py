@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from ascend_sim.config import Chip
 from ascend_sim.isa.data_movement import UB_BLOCK, expect_row_blocks, expect_same_format
 from ascend_sim.isa.instruction import (
-    Instruction,
     Memory,
-    Operand,
+    Transfer,
     expect_alignment,
     expect_fractals,
     expect_same_shape,
@@ -26,7 +25,7 @@ from ascend_sim.isa.words import CoreKind, MemoryOrder, Pipe, Space
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadData(Instruction):
+class LoadData(Transfer):
     """Copy whole fractals from an L1 tile into L0A (left operand) or L0B (right operand).
 
     *transpose* turns the tile on the way, so that an L1 tile of shape (n, k) can be loaded as the (k, n) right
@@ -83,18 +82,9 @@ class LoadData(Instruction):
         occupancy = max(instructions * path.head_cycles.value + flow, path.min_cycles.value)
         return Run(occupancy, occupancy + path.latency_cycles.value, occupancy, stream=target.space.value)
 
-    def sources(self) -> tuple[Operand, ...]:
-        return (self.source,)
-
-    def destinations(self) -> tuple[Operand, ...]:
-        return (self.destination,)
-
     def read(self, memory: Memory) -> NDArray[Any]:
         values = memory.read(self.source)
         return values.T if self.transpose else values
-
-    def write(self, memory: Memory, result: NDArray[Any]) -> None:
-        memory.write(self.destination, result)
 
     def operands(self) -> str:
         text = f"{self.destination}, {self.source}"
@@ -102,7 +92,7 @@ class LoadData(Instruction):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CopyUb(Instruction):
+class CopyUb(Transfer):
     """Copy a UB tile to another place of UB (Ascend C: DataCopy between VECIN, VECCALC and VECOUT)."""
 
     mnemonic: ClassVar[str] = "data_copy"
@@ -131,15 +121,3 @@ class CopyUb(Instruction):
         occupancy = path.head_cycles.value + math.ceil(size / path.bytes_per_cycle.value)
         occupancy = max(occupancy, path.min_cycles.value)
         return Run(occupancy, occupancy + path.latency_cycles.value, occupancy)
-
-    def sources(self) -> tuple[Operand, ...]:
-        return (self.source,)
-
-    def destinations(self) -> tuple[Operand, ...]:
-        return (self.destination,)
-
-    def read(self, memory: Memory) -> NDArray[Any]:
-        return memory.read(self.source)
-
-    def write(self, memory: Memory, result: NDArray[Any]) -> None:
-        memory.write(self.destination, result)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel
 
-from ascend_sim.config import Chip, Figure, VectorRow
+from ascend_sim.config import Chip, Figure, VectorRow, unit_of
 from ascend_sim.engine.launch import launch_of
 from ascend_sim.isa.instruction import Instruction, space_of
 from ascend_sim.isa.timing import Move, Requests, Run, Timing, Traffic
@@ -46,10 +46,6 @@ VECTOR_OPS = "vector.ops"
 _GEOMETRY = ("fractal_rows", "fractal_bytes_k", "line_bytes", "repeat_bytes", "block_bytes")
 """What instructions ask for as well, but what would be another machine with another value."""
 _COSTS = ("first_cycles", "further_cycles", "latency_cycles")
-_UNITS = {
-    "bytes_per_second": "B/s", "bytes_per_cycle": "B/cycle", "per_fractal": "cycles", "cycles": "cycles",
-    "seconds": "s",
-}  # fmt: skip
 _SCALAR = frozenset(name for name in METRIC_NAMES if name.endswith("_scalar"))
 
 
@@ -374,8 +370,6 @@ def _dependence(chip: Chip, figure: str, keys: Iterable[str], elasticity: float)
         found.append(member)
         row = {f"{key}.{name}": getattr(member, name) for name in _COSTS} if isinstance(member, VectorRow) else {}
         values |= row or {key: member.value}
-    parts = figure.split(".")
-    unit = next((unit for ending, unit in _UNITS.items() if any(part.endswith(ending) for part in parts)), "cycles")
     standing = ", ".join(dict.fromkeys(one.standing for one in found))
     source = ", ".join(dict.fromkeys(one.source for one in found))
-    return Dependence(figure, elasticity, values, unit, standing, source)
+    return Dependence(figure, elasticity, values, unit_of(figure), standing, source)
