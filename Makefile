@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint check bench ablation errors gallery clean
+.PHONY: run test lint check fuzz bench ablation errors gallery clean
 
 run: $(VENV)/.runtime
 	$(BIN)/ascend-sim run amla_decode
@@ -12,6 +12,10 @@ test: check lint
 
 check: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2
+
+# Thousands of damaged files and random programs, other ones each time; half an hour.
+fuzz: $(VENV)/.dev
+	ASCEND_SIM_FUZZ=long $(BIN)/python -m pytest -n 2 tests/test_fuzz_configs.py tests/test_random_programs.py tests/test_random_check.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

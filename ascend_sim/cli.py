@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ascend_sim.errors import ArgumentError, AscendSimError, Diagnostic, SimulatedProgramError, UserError
+from ascend_sim.errors import (
+    ArgumentError,
+    AscendSimError,
+    BudgetError,
+    Diagnostic,
+    SimulatedProgramError,
+    UserError,
+)
 
 if TYPE_CHECKING:
+    from ascend_sim.config import RunConfig
+    from ascend_sim.engine.budget import Budget
     from ascend_sim.engine.observer import Observer
     from ascend_sim.report.trace import Window
     from ascend_sim.simulate import Outcome
@@ -26,6 +35,13 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the run, or of the chip (chip.KEY).")
+]
+MaxInstructions = Annotated[
+    int | None, typer.Option("--max-instructions", help="End a run of more instructions, also in tracing.")
+]
+MaxMemory = Annotated[
+    float | None,
+    typer.Option("--max-memory", metavar="GIB", help="End a run that takes more memory; 90 % of all by default."),
 ]
 
 
@@ -55,30 +71,43 @@ def run(
     out: Annotated[Path | None, typer.Option("--out", help="Folder for result.json and the CSV files.")] = None,
     data: Annotated[bool | None, typer.Option("--data/--no-data", help="Compute numbers too, or only time.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print result.json instead of the summary.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check the program first; do not run a wrong one.")] = False,
+    adversarial: Annotated[
+        str | None,
+        typer.Option("--adversarial", metavar="SEED", help="Compute in the order of SEED (or of FIRST:LAST) as well."),
+    ] = None,
     trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Write trace.json of the first cores.")] = False,
     trace_all: Annotated[bool, typer.Option("--trace-all", help="Write trace.json of all simulated cores.")] = False,
     trace_window: Annotated[
         str | None, typer.Option("--trace-window", metavar="BEGIN:END", help="Microseconds that trace.json shows.")
     ] = None,
+    max_cycles: Annotated[int | None, typer.Option("--max-cycles", help="End a run that takes more cycles.")] = None,
+    max_instructions: MaxInstructions = None,
+    max_memory: MaxMemory = None,
 ) -> None:
     """Simulate a run and print what came out."""
     from rich.console import Console
 
     from ascend_sim.config import load_run
+    from ascend_sim.engine.budget import Budget
     from ascend_sim.report.files import make_folder
     from ascend_sim.report.summary import print_summary
     from ascend_sim.simulate import simulate
 
-    window = _window(trace_window)
+    window, seeds = _window(trace_window), _seeds(adversarial, data)
     traced = trace or trace_all or trace_window is not None
     if traced and out is None:
         raise ArgumentError("--trace writes trace.json and needs a folder for it: add --out DIR")
     _refuse_program(config)
+    budget = Budget(max_cycles, max_instructions, max_memory)
     configured = load_run(config, overrides)
     if out is not None:
         make_folder(out)
-    with _progress() as observers:
-        outcome = simulate(configured, data=data, observers=observers)
+    with _stoppable(budget, out, configured.chip_name):
+        if check:
+            _expect_clean(configured, data)
+        with _progress() as observers:
+            outcome = simulate(configured, data=data, observers=(*observers, budget), adversarial=seeds)
     written = [] if out is None else _write(outcome, out, (trace_all, window) if traced else None)
     if json:
         typer.echo(outcome.result.to_json(), nl=False)
@@ -87,6 +116,41 @@ def run(
         if written:
             typer.echo(f"written: {', '.join(map(str, written))}")
     outcome.check()
+    if seeds and not json:
+        typer.echo(f"adversarial   the same bits under {len(seeds)} seed{'s' if len(seeds) > 1 else ''}")
+
+
+@app.command("check")
+def check_(
+    config: Annotated[str, typer.Argument(help="A program or run: bundled, or its path.", metavar="CONFIG|PROGRAM")],
+    overrides: Overrides = [],  # noqa: B006  # typer copies defaults
+    data: Annotated[bool | None, typer.Option("--data/--no-data", help="Look at numbers too, or not.")] = None,
+    hints: Annotated[bool, typer.Option("--hints/--no-hints", help="Print what makes it slow, or not.")] = True,
+    json: Annotated[bool, typer.Option("--json", help="Print all findings as JSON.")] = False,
+    max_instructions: MaxInstructions = None,
+    max_memory: MaxMemory = None,
+) -> None:
+    """Look for races, deadlocks, misused flags, unwritten memory and broken numbers, whatever the timing."""
+    from ascend_sim.check.report import expect_clean, hint_lines, pages, summary, to_json
+    from ascend_sim.check.run import check
+    from ascend_sim.config import load_run
+    from ascend_sim.engine.budget import Budget
+    from ascend_sim.examples import run_of
+
+    path, _ = run_of(config)
+    budget = Budget(None, max_instructions, max_memory)
+    configured = load_run(path, overrides)
+    with budget.tracing():
+        checked = check(configured, data, observers=(budget,))
+    if json:
+        typer.echo(to_json(checked), nl=False)
+    else:
+        for line in hint_lines(checked) if hints else ():
+            typer.echo(_short(line))
+        typer.echo(summary(checked))
+        for line in pages(checked):
+            typer.echo(line)
+    expect_clean(checked)
 
 
 @app.command("sensitivity")
@@ -224,6 +288,49 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write the example
     typer.echo(f"run it with: {NAME} run {_short(path)}")
 
 
+def _expect_clean(configured: RunConfig, data: bool | None) -> None:
+    """Check the program of a run; raise a CheckError if it is wrong."""
+    from ascend_sim.check.report import expect_clean, summary
+    from ascend_sim.check.run import check
+
+    checked = check(configured, data)
+    print(summary(checked), file=sys.stderr)
+    expect_clean(checked)
+
+
+@contextmanager
+def _stoppable(budget: Budget, folder: Path | None, chip: str) -> Iterator[None]:
+    """Keep what a run has found so far if its *budget* or Ctrl-C ends it, and say on stderr what was kept."""
+    from dataclasses import replace
+
+    try:
+        with budget.tracing():
+            yield
+    except BudgetError as error:
+        saved = _save_partial(budget, folder, chip, str(error))
+        raise BudgetError([replace(one, message=f"{one.message}; {saved}") for one in error.diagnostics]) from None
+    except MemoryError as error:
+        raise BudgetError(f"the machine has no more memory to give ({error}); make the problem smaller") from None
+    except KeyboardInterrupt:
+        _complain(f"interrupted: {_save_partial(budget, folder, chip, 'interrupted')}")
+        raise
+
+
+def _save_partial(budget: Budget, folder: Path | None, chip: str, stopped: str) -> str:
+    """Write partial.json if the timing had begun; return what was saved, in words."""
+    from ascend_sim.report.partial import write_partial
+
+    reached = budget.reached
+    if reached is None:
+        return "nothing was saved, since the timing had not begun"
+    if folder is None:
+        return "nothing was saved (--out DIR saves how far a run came)"
+    try:
+        return f"saved {write_partial(folder, reached, chip, stopped)}, and there is no result"
+    except ArgumentError as error:
+        return f"nothing was saved: {error}"
+
+
 def _refuse_program(config: str) -> None:
     """Say what to write instead when a run is asked for and *config* names a program."""
     if config.endswith(".py"):
@@ -232,25 +339,31 @@ def _refuse_program(config: str) -> None:
 
 
 def _write(outcome: Outcome, folder: Path, traced: tuple[bool, Window] | None) -> list[Path]:
-    """Write the reports of a run into *folder*; *traced* is (every core?, window) when trace.json is wanted."""
+    """Write the reports of a run into *folder*, all or none; *traced* is (every core?, window) for trace.json."""
+    from ascend_sim.observe.banks import bank_conflicts
     from ascend_sim.report import csv
-    from ascend_sim.report.files import write_lines, write_text
+    from ascend_sim.report.files import COMPLETE, write_files
+    from ascend_sim.report.partial import stale_files
     from ascend_sim.report.trace import trace_text
 
     chip = outcome.timelines.chip
-    texts = {
-        "result.json": outcome.result.to_json(),
-        "PipeUtilization.csv": csv.pipe_utilization(outcome.statistics, chip),
-        "Memory.csv": csv.memory(outcome.statistics, chip),
-    }
-    for name, text in texts.items():
-        write_text(folder / name, text)
-    written = [folder / name for name in texts]
-    if traced is not None:
-        every_core, window = traced
-        written.append(folder / "trace.json")
-        write_lines(written[-1], trace_text(outcome.timelines, every_core=every_core, window=window))
-    return written
+    conflicts = bank_conflicts(outcome.program, chip)
+    try:
+        texts: dict[str, Iterable[str]] = {
+            "result.json": [outcome.result.to_json()],
+            "PipeUtilization.csv": [csv.pipe_utilization(outcome.statistics, chip)],
+            "Memory.csv": [csv.memory(outcome.statistics, chip)],
+            "ResourceConflictRatio.csv": [csv.resource_conflict_ratio(outcome.statistics, conflicts, chip)],
+        }
+        if traced is not None:
+            every_core, window = traced
+            texts["trace.json"] = trace_text(outcome.timelines, every_core=every_core, window=window)
+        write_files({folder / name: text for name, text in texts.items()}, stale_files(folder, texts))
+    except KeyboardInterrupt as stop:
+        unsaved = "nothing was saved, since the result was being written; what was there is as it was"
+        _complain(f"interrupted: {COMPLETE if COMPLETE in stop.args else unsaved}")
+        raise
+    return [folder / name for name in texts]
 
 
 def _window(text: str | None) -> Window:
@@ -267,6 +380,18 @@ def _window(text: str | None) -> Window:
     if not colon or not 0.0 <= window.begin < window.end:
         raise ArgumentError(f"--trace-window {text}: write BEGIN:END in microseconds, such as 10:25.5")
     return window
+
+
+def _seeds(text: str | None, data: bool | None) -> range:
+    """The seeds written as SEED, or as FIRST:LAST with both included."""
+    if text is None:
+        return range(0)
+    if data is False:
+        raise ArgumentError("--adversarial compares numbers, which --no-data leaves out; drop one of them")
+    first, colon, last = text.partition(":")
+    if not first.isdecimal() or (colon and not last.isdecimal()) or (colon and int(last) < int(first)):
+        raise ArgumentError(f"--adversarial {text}: write a seed such as 7, or a range such as 0:99")
+    return range(int(first), int(last or first) + 1)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -9,7 +9,9 @@ AscendSimError
         KernelError       an instruction or buffer that the hardware would not accept, found while the kernel is built
         DeadlockError     every pipe waits for something that never comes
         FlagError         flags set twice, or more cross-core flags outstanding than the counter holds
+        CheckError        what `check` found: races, misused flags, memory that nobody has written, broken numbers
         NumericsError     the output differs from the reference by more than the tolerance
+        BudgetError       the run takes more cycles, instructions or memory than it may
     InternalError (exit code 1: a bug of this project)
 
 Errors carry a list of diagnostics, so that one run reports everything it found.
@@ -87,8 +89,16 @@ class FlagError(SimulatedProgramError):
     """A flag was set twice without a wait, or a cross-core counter ran over."""
 
 
+class CheckError(SimulatedProgramError):
+    """What `check` found to be wrong."""
+
+
 class NumericsError(SimulatedProgramError):
     """The output differs from the reference by more than the tolerance."""
+
+
+class BudgetError(SimulatedProgramError):
+    """A run has been ended because it takes more cycles, instructions or memory than it may."""
 
 
 class InternalError(AscendSimError):

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from ascend_sim.config import Document, bundled, find_chip, find_program, find_run, names
 from ascend_sim.errors import ArgumentError, ConfigError, Diagnostic, InternalError, ProgramError
-from ascend_sim.report.files import write_text
+from ascend_sim.report.files import write_files
 
 Listed = Literal["chips", "programs", "configs"]
 EXAMPLE = "vector_add"
@@ -76,6 +76,7 @@ def write_example(folder: Path) -> list[Path]:
     except OSError as error:
         message = f"cannot be made a folder: {error.strerror or error}; choose another one"
         raise ArgumentError(Diagnostic(message, str(folder))) from None
+    files: dict[Path, list[str]] = {}
     for source, target in zip(sources, targets, strict=True):
         text = source.read_text(encoding="utf-8")
         if source.suffix == ".yaml":
@@ -83,7 +84,8 @@ def write_example(folder: Path) -> list[Path]:
             text, count = re.subn(rf"^program: {EXAMPLE}$", f"program: {EXAMPLE}.py", text, flags=re.MULTILINE)
             if count != 1:
                 raise InternalError(f"{source} does not name its program in a line of its own")
-        write_text(target, text)
+        files[target] = [text]
+    write_files(files)
     return targets
 
 

@@ -26,10 +26,11 @@ from ascend_sim.report.sensitivity import Elasticity
 from ascend_sim.simulate import prepare
 
 KEPT = (
-    "dies", "cores", "buffers", "cube.fractal_rows", "cube.fractal_bytes_k", "cube.accumulate_fractals",
+    "dies", "cores", "buffers", "advice", "cube.fractal_rows", "cube.fractal_bytes_k", "cube.accumulate_fractals",
     "l2.bytes", "l2.line_bytes", "l2.sector_bytes", "hbm.bytes",
     "sync.event_ids", "sync.cross_core_flag_ids", "sync.cross_core_counter_max",
-    "vector.repeat_bytes", "vector.block_bytes", "vector.max_repeats",
+    "vector.repeat_bytes", "vector.block_bytes", "vector.bank_groups", "vector.bank_bytes", "vector.max_repeats",
+    "vector.max_block_stride",
 )  # fmt: skip
 """Figures, and sections of figures, that are never varied: another value would be another machine or program."""
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ascend_sim.config import RunConfig
+from ascend_sim.engine.adversary import execute_adversarially
 from ascend_sim.engine.functional import execute, generated_inputs
 from ascend_sim.engine.machine import Schedule, simulate_timing
 from ascend_sim.engine.observer import Observer
@@ -20,6 +21,7 @@ from ascend_sim.isa.source import line_in, named
 from ascend_sim.kernel import Parameters, Program, Template, build
 from ascend_sim.kernel.load import LoadedProgram, load_program
 from ascend_sim.observe.accuracy import Accuracy, compare
+from ascend_sim.observe.banks import bank_conflicts, total_of
 from ascend_sim.observe.bound import bound_by
 from ascend_sim.observe.dependence import critical_path_and_dependence
 from ascend_sim.observe.statistics import CoreStatistics, core_statistics, pipe_ratios
@@ -64,22 +66,29 @@ def prepare(run: RunConfig) -> tuple[LoadedProgram, Parameters, Program]:
         raise ArgumentError([place.diagnostic(found.message) for found in error.diagnostics]) from None
 
 
-def simulate(run: RunConfig, *, data: bool | None = None, observers: Sequence[Observer] = ()) -> Outcome:
+def simulate(
+    run: RunConfig, *, data: bool | None = None, observers: Sequence[Observer] = (), adversarial: Sequence[int] = ()
+) -> Outcome:
     """Simulate *run*.
 
     *data* says whether to compute numbers as well and compare them with the reference; None means what the run file
-    says. A run with data simulates every core. Raise what `prepare` raises, and a DeadlockError or FlagError for a
-    kernel that cannot run to its end; wrong numbers are `Outcome.fault`.
+    says. A run with data simulates every core. Under each of the *adversarial* seeds the numbers are computed once
+    more, in another order that the flags allow; they must have the same bits. Raise what `prepare` raises, and a
+    DeadlockError or FlagError for a kernel that cannot run to its end; wrong numbers are `Outcome.fault`.
     """
     begin = time.perf_counter()
-    with_data = run.data.enabled if data is None else data
+    with_data = bool(adversarial) or (run.data.enabled if data is None else data)
     loaded, parameters, program = prepare(run)
     schedule = simulate_timing(program, run.chip, symmetry=run.symmetry and not with_data, observers=observers)
     accuracy, warnings = None, list(schedule.warnings)
+    disorder: list[Diagnostic] = []
     if with_data:
-        accuracy, more = _numbers(run, loaded, parameters, program, schedule)
+        inputs = generated_inputs(program, run.data.seed, run.data.distribution, run.data.scale)
+        outputs = execute(program, schedule, run.chip, inputs)
+        accuracy, more = accuracy_of(run, loaded, parameters, program, inputs, outputs)
         warnings += more
-    fault = _fault(accuracy, loaded)
+        disorder = _disorder(run, loaded, program, inputs, outputs, adversarial)
+    fault = fault_of(accuracy, loaded, disorder)
     if fault is not None:
         warnings += [one.message for one in fault.diagnostics]
     config = {
@@ -139,18 +148,22 @@ def _measured(timelines: Timelines, statistics: Sequence[CoreStatistics], peak: 
         "flops_utilization": rate / peak,
         "pipes": pipe_ratios(statistics, schedule.cycles),
         "memory": _memory(schedule),
+        "ub_banks": total_of(bank_conflicts(schedule.program, chip).values()).to_json(),
         "bound_by": bound_by(path, statistics, schedule, chip),
         "critical_path": path.to_json(),
         "depends_on": [one.to_json() for one in dependence],
     }
 
 
-def _numbers(
-    run: RunConfig, loaded: LoadedProgram, parameters: Parameters, program: Program, schedule: Schedule
+def accuracy_of(
+    run: RunConfig,
+    loaded: LoadedProgram,
+    parameters: Parameters,
+    program: Program,
+    inputs: Mapping[str, NDArray[Any]],
+    outputs: Mapping[str, NDArray[Any]],
 ) -> tuple[Accuracy | None, list[str]]:
-    """Compute the outputs and compare them; the second part is warnings."""
-    inputs = generated_inputs(program, run.data.seed, run.data.distribution, run.data.scale)
-    outputs = execute(program, schedule, run.chip, inputs)
+    """Compare the *outputs* of *inputs* with the reference; the second part is warnings."""
     if loaded.reference is None:
         beside = f"{loaded.path.stem}_reference.py"
         broken = sum(int(np.count_nonzero(~np.isfinite(one.astype(np.float64)))) for one in outputs.values())
@@ -192,6 +205,31 @@ def _reference(
     return returned
 
 
+def _disorder(
+    run: RunConfig,
+    loaded: LoadedProgram,
+    program: Program,
+    inputs: Mapping[str, NDArray[Any]],
+    outputs: Mapping[str, NDArray[Any]],
+    seeds: Sequence[int],
+) -> list[Diagnostic]:
+    """Compute under each of *seeds*; what differs by a bit from *outputs* depends on an order that no flag fixes."""
+    different: dict[str, list[int]] = {}
+    for seed in seeds:
+        others = execute_adversarially(program, run.chip, inputs, seed)
+        for name, output in outputs.items():
+            if others[name].tobytes() != output.tobytes():
+                different.setdefault(name, []).append(seed)
+    return [
+        Diagnostic(
+            f"output '{name}' depends on the order of execution: its bits differ under {len(wrong)} of {len(seeds)} "
+            f"seeds (first {wrong[0]}); `ascend-sim check` names the accesses that no flag orders",
+            str(loaded.path),
+        )
+        for name, wrong in different.items()
+    ]
+
+
 def _real(values: object) -> NDArray[np.float64] | None:
     """*values* as an array of float64; None if they are no array of real numbers."""
     try:
@@ -201,26 +239,28 @@ def _real(values: object) -> NDArray[np.float64] | None:
         return None
 
 
-def _fault(accuracy: Accuracy | None, loaded: LoadedProgram) -> NumericsError | None:
-    if accuracy is None or not accuracy.wrong:
-        return None
+def fault_of(
+    accuracy: Accuracy | None, loaded: LoadedProgram, disorder: Sequence[Diagnostic] = ()
+) -> NumericsError | None:
+    """The error that says which outputs are wrong, and what depends on the order (*disorder*), if anything does."""
     remedy = "look for a missing flag or an uninitialised buffer; see docs/how-to/debug-a-kernel.md"
-    diagnostics = []
-    for output in accuracy.wrong:
+    diagnostics = list(disorder)
+    reference = "" if accuracy is None else accuracy.reference
+    for output in [] if accuracy is None else accuracy.wrong:
         if output.non_finite:
             found = f"output '{output.name}' holds {output.non_finite:,} values that are NaN or infinite"
         elif output.relative > output.tolerance:
             found = (
-                f"output '{output.name}' differs from {accuracy.reference} by a relative error of "
+                f"output '{output.name}' differs from {reference} by a relative error of "
                 f"{output.relative:.3g}; the tolerance is {output.tolerance:g}"
             )
         else:
             found = (
                 f"output '{output.name}' is right as a whole, but its element {list(output.worst)} differs from "
-                f"{accuracy.reference} by {output.worst_relative:.3g} of its magnitude"
+                f"{reference} by {output.worst_relative:.3g} of its magnitude"
             )
         diagnostics.append(Diagnostic(f"wrong numbers: {found}; {remedy}", str(loaded.path)))
-    return NumericsError(diagnostics)
+    return NumericsError(diagnostics) if diagnostics else None
 
 
 def _matrix_format(program: Program) -> str:

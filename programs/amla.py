@@ -30,6 +30,7 @@ Pairs = Annotated[int, Field(ge=16, multiple_of=16)]
 
 # Cross-core flags
 C1_DONE, V1_DONE, RESCALED, C2_DONE, OUTPUT_READY = 7, 8, 5, 4, 9
+O_STORED = 0  # within a vector core, when O is rescaled by multiplication
 
 
 class Problem(asc.Parameters):
@@ -440,6 +441,8 @@ class VectorCore:
     def v2_by_multiplication(self, t: GlobalTensor, o: GlobalTensor, out: GlobalTensor, turn: Turn) -> None:
         """[V2 of FlashAttention] O = O exp(m_{i-1} - m_i) + T, after every key block, through the vector core."""
         asc.cross_core_wait_flag(OUTPUT_READY)
+        if not turn.first:
+            asc.wait_flag(Pipe.MTE3, Pipe.MTE2, O_STORED)
         for r0, rows in asc.tiles(t.rows, self.step):
             here, shape = slice(r0, r0 + rows), (rows, t.columns)
             for tensor in (t,) if turn.first else (t, o):
@@ -459,6 +462,8 @@ class VectorCore:
                         asc.copy(buffer.tile(shape, fp32), x)
                     with self.tile_out.take() as buffer:
                         asc.data_copy(o[here, :], buffer.tile(shape, fp32))
+        if not turn.last:
+            asc.set_flag(Pipe.MTE3, Pipe.MTE2, O_STORED)
 
     def drop_overflow(self, x: LocalTensor) -> None:
         """An integer added to an exact zero makes garbage of it: magnitudes above 1e10, and NaN, become 0 again."""

@@ -67,8 +67,11 @@ def test_run_writes_its_files(ascend_sim: Command, tmp_path: Path) -> None:
     said = ascend_sim("run", run, "--out", out)
 
     assert said.code == 0
-    assert sorted(path.name for path in out.iterdir()) == ["Memory.csv", "PipeUtilization.csv", "result.json"]
-    assert said.out.endswith(f"written: {out}/result.json, {out}/PipeUtilization.csv, {out}/Memory.csv\n")
+    assert sorted(path.name for path in out.iterdir()) == [
+        "Memory.csv", "PipeUtilization.csv", "ResourceConflictRatio.csv", "result.json"
+    ]  # fmt: skip
+    names = ("result.json", "PipeUtilization.csv", "Memory.csv", "ResourceConflictRatio.csv")
+    assert said.out.endswith(f"written: {', '.join(f'{out}/{name}' for name in names)}\n")
 
     assert ascend_sim("run", run, "--out", out, "--trace").code == 0
     assert json.loads((out / "trace.json").read_text())["traceEvents"]
@@ -215,15 +218,16 @@ def test_our_own_bugs_leave_with_1(
     assert "Traceback" in ascend_sim("run", run, "--debug").err
 
 
-def test_an_interrupt_is_quiet(ascend_sim: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C ends the command with the shell's code for it and says nothing."""
+def test_an_interrupt_says_what_was_saved(ascend_sim: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends the command with the shell's code for it, and one line says what was saved."""
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(simulate_module, "simulate", interrupted)
 
-    assert ascend_sim("run", write_run(tmp_path)) == Said(130, "", "")
+    message = "interrupted: nothing was saved, since the timing had not begun\n"
+    assert ascend_sim("run", write_run(tmp_path)) == Said(130, "", message)
 
 
 def test_a_closed_pipe_is_quiet() -> None:

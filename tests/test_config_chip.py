@@ -170,7 +170,7 @@ def test_later_override_wins() -> None:
         ("chip.cube.cycles_per_fractal.fp64=1", "unknown key 'fp64' in section 'cube.cycles_per_fractal'"),
         (
             "chip.hbm.bytes_per_second=-1",
-            "hbm.bytes_per_second: must be greater than 0 bytes per second, but it is -1",
+            "hbm.bytes_per_second: must be at least 1e-06 bytes per second, but it is -1",
         ),
         ("chip.hbm.bytes_per_second=fast", 'hbm.bytes_per_second: expected a number, but "fast" is text'),
         ("chip.cores.aic_per_die=0", "cores.aic_per_die: must be greater than 0, but it is 0"),

@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
@@ -29,6 +30,7 @@ from pydantic import BaseModel
 
 from ascend_sim import cli
 from ascend_sim import kernel as asc
+from ascend_sim.check.finding import Kind
 from ascend_sim.config.chip import Chip, VectorRow
 from ascend_sim.config.figure import Figure
 from ascend_sim.config.run import DataConfig, LaunchConfig
@@ -37,7 +39,7 @@ from ascend_sim.isa.vector_ops import VECTOR_OPS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PARTS = ("how-to", "reference")
+PARTS = ("how-to", "reference", "errors")
 PAGES = ["tutorial.md", *sorted(str(page.relative_to(DOCS)) for page in DOCS.glob("*/*.md") if page.parts[-2] in PARTS)]
 FENCE = re.compile(r"^```(?P<language>\w+)(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -148,15 +150,42 @@ def rows(page: str, heading: str) -> dict[str, list[str]]:
     return found
 
 
-def test_messages_of_the_debug_page_exist() -> None:
-    """Every message that debug-a-kernel.md explains is one that the simulator gives."""
+@pytest.mark.parametrize(
+    ("page", "column"), [("how-to/debug-a-kernel.md", r"^\| (`.*?`) \|"), ("errors/hardware-rule.md", r"\| (`.*`) \|$")]
+)
+def test_messages_of_a_table_exist(page: str, column: str) -> None:
+    """Every message that the tables of these pages explain is one that the simulator gives."""
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "ascend_sim").rglob("*.py"))
     source = re.sub(r'"\s*\n\s*f?"', "", source)  # a message that is written over several lines
-    page = (DOCS / "how-to" / "debug-a-kernel.md").read_text(encoding="utf-8")
-    messages = re.findall(r"^\| `([^`]+)`", page, flags=re.MULTILINE)
+    cells = re.findall(column, (DOCS / page).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    messages = [message for cell in cells for message in re.findall(r"`([^`]+)`", cell)]
     parts = [part.strip(" ':") for message in messages for part in message.split("...")]
     assert messages
     assert [part for part in parts if part and part not in source] == []
+
+
+def test_every_kind_of_finding_has_a_page() -> None:
+    """docs/errors has a page for each kind that `check` reports and no other, and its index lists each once."""
+    index = (DOCS / "errors" / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[([\w-]+)\]\(\1\.md\) \| (?:error|hint|error or hint) \| \S", index, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(get_args(Kind))
+    assert {page.stem for page in (DOCS / "errors").glob("*.md")} == {"README", *get_args(Kind)}
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_a_page_of_a_kind_shows_it_and_then_its_fix(kind: str) -> None:
+    """The first command of a page finds what the page is about and nothing else; the last one finds nothing."""
+    shown = [block.body for block in blocks(f"errors/{kind}.md") if block.language == "console"]
+    assert set(re.findall(r"\[([a-z-]+)\]$", shown[0], flags=re.MULTILINE)) == {kind}
+    assert ": no errors, " in shown[-1]
+    assert f"[{kind}]" not in shown[-1]
+
+
+def test_what_the_readme_says_of_check_is_what_a_page_shows() -> None:
+    """The report in README.md is that of docs/errors/race.md, whose command is executed."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [shown] = [match["body"] for match in FENCE.finditer(readme) if match["body"].startswith("$ ascend-sim check")]
+    assert shown in [block.body for block in blocks("errors/race.md")]
 
 
 def test_every_kernel_name_is_documented() -> None:
@@ -266,11 +295,11 @@ def test_every_result_key_and_column_is_documented(tmp_path: Path) -> None:
         keys |= {f"{name}.{key}" for key in inner} or {name}
     documented = {key for key in rows("result-files.md", "result.json") if not key.startswith("config.")}
     assert {key for key in documented if not key.startswith("numerics")} == keys - {"numerics"}
-    for name in ("PipeUtilization.csv", "Memory.csv"):
+    for name in ("PipeUtilization.csv", "Memory.csv", "ResourceConflictRatio.csv"):
         columns = (tmp_path / name).read_text().splitlines()[0].split(",")
         assert list(rows("result-files.md", name)) == columns
     assert {path.name for path in tmp_path.iterdir()} == {
-        "result.json", "PipeUtilization.csv", "Memory.csv", "trace.json"
+        "result.json", "PipeUtilization.csv", "Memory.csv", "ResourceConflictRatio.csv", "trace.json"
     }  # fmt: skip
 
 

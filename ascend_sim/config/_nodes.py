@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import NoneType
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.scanner import Scanner
 
 from ascend_sim.errors import ConfigError, Diagnostic
 
@@ -40,6 +42,24 @@ _YAML_WAYS_OUT = {
     "end of stream": "close the quote that is open",
 }
 _TEXT_TAG = "tag:yaml.org,2002:str"
+_INT_TAG = "tag:yaml.org,2002:int"
+_LARGEST = int(sys.float_info.max)
+_MOST_BRACKETS = 50
+_MOST_VALUES = 100_000
+"""Values that a document may have however short it is; without aliases, there are never more than characters."""
+
+
+class _NestingError(MarkedYAMLError):
+    """Too many brackets are open."""
+
+
+class _Scanner(Scanner):
+    """The scanner of YAML, whose time grows with the square of the brackets that are open, so that few may be."""
+
+    def fetch_flow_collection_start(self, TokenClass: Any, to_push: str) -> None:  # noqa: N803  # as the base says
+        if self.flow_level >= _MOST_BRACKETS:
+            raise _NestingError(problem_mark=self.reader.get_mark())
+        super().fetch_flow_collection_start(TokenClass, to_push)
 
 
 @dataclass(frozen=True)
@@ -127,13 +147,21 @@ def read_yaml(text: str, file: str) -> Node:
     texts, finite numbers, true/false and null.
     """
     yaml = YAML(typ="safe", pure=True)
+    yaml.Scanner = _Scanner
     try:
         composed = yaml.compose(text)
         if composed is None:
             message = "the file is empty; write at least one 'key: value' line"
             raise ConfigError(Diagnostic(message, file, 1, 1))
+        if _values(composed, {}) > max(_MOST_VALUES, len(text)):
+            message = f"the aliases repeat their anchors to more than {_MOST_VALUES} values; write fewer of them"
+            raise ConfigError(_place(composed, file).diagnostic(message))
         data = yaml.constructor.construct_document(composed)
         return _converted(composed, data, file, None, frozenset())
+    except _NestingError as error:
+        message = f"lists or mappings are nested more than {_MOST_BRACKETS} deep; flatten them"
+        mark = error.problem_mark
+        raise ConfigError(Diagnostic(message, file, mark.line + 1, mark.column + 1)) from None
     except MarkedYAMLError as error:
         raise ConfigError(_marked(error, file)) from None
     except ReaderError as error:
@@ -143,8 +171,11 @@ def read_yaml(text: str, file: str) -> Node:
         message = f"character U+{code:04X} is not allowed in YAML; remove it"
         raise ConfigError(Diagnostic(message, file, line, column)) from None
     except _CONSTRUCTION_ERRORS as error:
-        place = _unreadable_scalar(composed, file)
-        raise ConfigError(place.diagnostic(f"this value cannot be read: {error}")) from None
+        scalar = _unreadable_scalar(composed)
+        # Python refuses to read integers of thousands of digits, and the message for them is not meant for users.
+        huge = scalar.tag == _INT_TAG and len(scalar.value) > sys.float_info.max_10_exp
+        message = _too_large(scalar) if huge else f"this value cannot be read: {error}"
+        raise ConfigError(_place(scalar, file).diagnostic(message)) from None
     except RecursionError:
         message = "lists or mappings are nested too deeply to be read; flatten them"
         raise ConfigError(Diagnostic(message, file)) from None
@@ -162,8 +193,19 @@ def _marked(error: MarkedYAMLError, file: str) -> Diagnostic:
     return Diagnostic(message, file, mark.line + 1, mark.column + 1) if mark else Diagnostic(message, file)
 
 
-def _unreadable_scalar(composed: Any, file: str) -> Place:
-    """Return the place of the first scalar that cannot be constructed."""
+def _values(composed: Any, known: dict[int, int]) -> int:
+    """Return how many values *composed* has, what an alias repeats included; *known* are those of its nodes."""
+    if id(composed) not in known:
+        known[id(composed)] = 1  # What an anchor with an alias to itself counts as; it is refused later.
+        parts: Iterable[Any] = () if isinstance(composed, ScalarNode) else composed.value
+        if isinstance(composed, MappingNode):
+            parts = (part for pair in composed.value for part in pair)
+        known[id(composed)] = 1 + sum(_values(part, known) for part in parts)
+    return known[id(composed)]
+
+
+def _unreadable_scalar(composed: Any) -> Any:
+    """Return the first scalar that cannot be constructed, or *composed* if it is none of its scalars."""
     # A new constructor, because one that has failed takes the node for an alias to itself.
     constructor = YAML(typ="safe", pure=True).constructor
     waiting, seen = [composed], {id(composed)}
@@ -174,7 +216,7 @@ def _unreadable_scalar(composed: Any, file: str) -> Place:
             try:
                 constructor.construct_object(node)
             except _CONSTRUCTION_ERRORS:
-                return _place(node, file)
+                return node
         elif isinstance(node, SequenceNode):
             parts = node.value
         else:
@@ -183,7 +225,7 @@ def _unreadable_scalar(composed: Any, file: str) -> Place:
         fresh = [part for part in parts if id(part) not in seen]
         seen |= {id(part) for part in fresh}
         waiting += reversed(fresh)
-    return _place(composed, file)
+    return composed
 
 
 def _converted(composed: Any, data: Any, file: str, key: Place | None, above: frozenset[int]) -> Node:
@@ -213,7 +255,14 @@ def _converted(composed: Any, data: Any, file: str, key: Place | None, above: fr
     if isinstance(data, float) and not math.isfinite(data):
         message = f"'{composed.value}' is not a finite number; write a finite number instead"
         raise ConfigError(place.diagnostic(message))
+    if isinstance(data, int) and abs(data) > _LARGEST:
+        raise ConfigError(place.diagnostic(_too_large(composed)))
     return Node(data, place, key)
+
+
+def _too_large(scalar: Any) -> str:
+    written = scalar.value if len(scalar.value) <= 60 else scalar.value[:57] + "..."
+    return f"the whole number {written} is too large, as it is beyond {_LARGEST:.3g}; write a smaller one"
 
 
 def _key_message(key_node: Any) -> str:

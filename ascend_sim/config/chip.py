@@ -9,7 +9,21 @@ from pydantic import AfterValidator, Field
 
 from ascend_sim.config import _messages
 from ascend_sim.config._nodes import Loc
-from ascend_sim.config.figure import Count, Cycles, Depth, Figure, NotNegative, Positive, PowerOfTwo, Standing, Strict
+from ascend_sim.config.figure import (
+    BufferBytes,
+    CoreCount,
+    Count,
+    Cycles,
+    Depth,
+    Figure,
+    Hertz,
+    NotNegative,
+    Positive,
+    PowerOfTwo,
+    Standing,
+    StepCycles,
+    Strict,
+)
 from ascend_sim.errors import ConfigError
 from ascend_sim.numerics.formats import DTYPES
 
@@ -29,20 +43,20 @@ CubeType = Annotated[str, AfterValidator(_cube_type)]
 class Cores(Strict):
     """How many cores there are."""
 
-    aic_per_die: Figure[Count]
-    aiv_per_aic: Figure[Count]
+    aic_per_die: Figure[CoreCount]
+    aiv_per_aic: Figure[CoreCount]
 
 
 class Buffers(Strict):
     """Sizes of the on-core memories: UB per vector core, the others per cube core."""
 
-    l1_bytes: Figure[Count]
-    l0a_bytes: Figure[Count]
-    l0b_bytes: Figure[Count]
-    l0c_bytes: Figure[Count]
-    ub_bytes: Figure[Count]
-    bt_bytes: Figure[Count]
-    fb_bytes: Figure[Count]
+    l1_bytes: Figure[BufferBytes]
+    l0a_bytes: Figure[BufferBytes]
+    l0b_bytes: Figure[BufferBytes]
+    l0c_bytes: Figure[BufferBytes]
+    ub_bytes: Figure[BufferBytes]
+    bt_bytes: Figure[BufferBytes]
+    fb_bytes: Figure[BufferBytes]
 
 
 class Cube(Strict):
@@ -56,7 +70,7 @@ class Cube(Strict):
 
     fractal_rows: Figure[Count]
     fractal_bytes_k: Figure[Count]
-    cycles_per_fractal: dict[CubeType, Figure[Count]]
+    cycles_per_fractal: dict[CubeType, Figure[StepCycles]]
     issue_cycles: Figure[Cycles]
     latency_cycles: Figure[Cycles]
     min_latency_cycles: Figure[Cycles]
@@ -179,9 +193,9 @@ class VectorRow(Strict):
     r * further_cycles + latency_cycles from issue to result.
     """
 
-    first_cycles: Annotated[int, Field(gt=0)]
-    further_cycles: Positive
-    latency_cycles: Annotated[int, Field(ge=0)]
+    first_cycles: Annotated[int, Field(gt=0, le=10**6)]
+    further_cycles: Annotated[float, Field(gt=0, le=10**6)]
+    latency_cycles: Annotated[int, Field(ge=0, le=10**9)]
     source: str
     standing: Standing
     note: str = ""
@@ -192,14 +206,27 @@ class Vector(Strict):
 
     The data type is "fp32" when all operands agree, else first source and destination: "fp32_bf16". Whatever
     waits for a result sees it isolated_cycles earlier than the latency of an isolated measurement says.
+
+    Neighbouring blocks of UB lie in neighbouring bank groups, cyclically. A group has one bank of bank_bytes for every
+    bank_groups * bank_bytes of UB. Blocks of one repeat are at most max_block_stride blocks apart.
     """
 
     repeat_bytes: Figure[Count]
     block_bytes: Figure[Count]
+    bank_groups: Figure[Count]
+    bank_bytes: Figure[Count]
     max_repeats: Figure[Count]
+    max_block_stride: Figure[Count]
     count_mode_cycles: Figure[Cycles]
     isolated_cycles: Figure[Cycles]
     ops: dict[str, dict[str, VectorRow]]
+
+
+class Advice(Strict):
+    """What moves between a core and global memory should be like; nothing but hints depends on it."""
+
+    move_bytes: Figure[Count]
+    move_alignment_bytes: Figure[PowerOfTwo]
 
 
 class Chip(Strict):
@@ -210,8 +237,8 @@ class Chip(Strict):
     abstract: bool = False
     extends: str | None = None
     sources: dict[str, str]
-    dies: Figure[Count]
-    clock_hz: Figure[Positive]
+    dies: Figure[CoreCount]
+    clock_hz: Figure[Hertz]
     cores: Cores
     buffers: Buffers
     cube: Cube
@@ -222,6 +249,7 @@ class Chip(Strict):
     sync: Sync
     launch: Launch
     vector: Vector
+    advice: Advice
 
     @property
     def cycles_per_second(self) -> float:
@@ -261,6 +289,11 @@ def inconsistencies(chip: Chip) -> Iterator[tuple[tuple[Loc, ...], str]]:
             relation = f"must be a multiple of {_messages.dotted(unit)} = {step} bytes, but it is {size}"
             message = f"{_messages.dotted(multiple)}: {relation}; {way_out} there, or change the other"
             yield (multiple, unit), message
+    cores = chip.dies.value * chip.cores.aic_per_die.value * (1 + chip.cores.aiv_per_aic.value)
+    if cores > _MOST_CORES:
+        relation = f"all dies would have {cores} cores, and at most {_MOST_CORES} are simulated"
+        message = f"cores.aic_per_die: {relation}; lower dies, aic_per_die or aiv_per_aic"
+        yield (("cores", "aic_per_die"), ("cores", "aiv_per_aic"), ("dies",)), message
     pure, mixed = chip.hbm.bytes_per_second.value, chip.hbm.mixed_bytes_per_second.value
     if mixed > pure:
         relation = f"must be at most hbm.bytes_per_second = {pure:g} bytes per second, but it is {mixed:g}"
@@ -278,10 +311,12 @@ def inconsistencies(chip: Chip) -> Iterator[tuple[tuple[Loc, ...], str]]:
             yield (("cube", "cycles_per_fractal"),), message
 
 
+_MOST_CORES = 10_000
 _MULTIPLES: tuple[tuple[Loc, Loc], ...] = (
     (("l2", "line_bytes"), ("l2", "sector_bytes")),
     (("l2", "bytes"), ("l2", "line_bytes")),
     (("vector", "repeat_bytes"), ("vector", "block_bytes")),
+    (("vector", "bank_bytes"), ("vector", "block_bytes")),
     *((("buffers", name), ("vector", "block_bytes")) for name in Buffers.model_fields),
 )
 

@@ -24,11 +24,16 @@ def _power_of_two(value: int) -> int:
     return value
 
 
-Count = Annotated[int, BeforeValidator(_whole), Field(gt=0)]
+# The limits are far beyond any chip; within them no time overflows, and what a run allocates stays in bounds.
+Count = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=10**15)]
+CoreCount = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=1000)]
+BufferBytes = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=2**24)]
 Cycles = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=10**9)]
 Depth = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=10**6)]
-PowerOfTwo = Annotated[int, BeforeValidator(_whole), Field(gt=0), AfterValidator(_power_of_two)]
-Positive = Annotated[float, Field(gt=0)]
+PowerOfTwo = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=2**24), AfterValidator(_power_of_two)]
+StepCycles = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=10**6)]
+Hertz = Annotated[float, Field(ge=1, le=10**12)]
+Positive = Annotated[float, Field(ge=1e-6, le=10**18)]
 NotNegative = Annotated[float, Field(ge=0, le=10**6)]
 
 

@@ -334,7 +334,7 @@ class CoreModel:
                 end = max(end, pipe.free, pipe.visible)
         elif kind == CROSS_WAIT:
             channels = self.machine.channels(self, a, b)
-            if not all(channel.ready for channel in channels):
+            if not channels or not all(channel.ready for channel in channels):
                 self.scalar_wait = operation
                 return -1
             arrival, setter_core, setter = max(channel.take(time, index) for channel in channels)

@@ -31,6 +31,7 @@ class CoreMemory:
     """What one core sees: its own buffers, and global memory through the base addresses of the running call."""
 
     def __init__(self, chip: Chip, core: CoreId, gm: NDArray[np.uint8]) -> None:
+        self.core = core
         self._gm = gm
         self._spaces = {
             space: np.full(capacity(chip, space), POISON, dtype=np.uint8) for space in Space if space.core is core.kind
@@ -60,23 +61,51 @@ class CoreMemory:
         return np.lib.stride_tricks.as_strided(flat, tensor.shape, (tensor.pitch * size, size))
 
 
+class Watch:
+    """Looks at the numbers as instructions read and write them; override what you want to see."""
+
+    def reads(self, instruction: Instruction, memory: CoreMemory) -> None:
+        """*instruction* is about to read its sources."""
+
+    def writes(self, instruction: Instruction, memory: CoreMemory) -> None:
+        """*instruction* is about to write its destinations."""
+
+    def written(self, instruction: Instruction, memory: CoreMemory) -> None:
+        """*instruction* has written its destinations."""
+
+
 def execute(
-    program: Program, schedule: Schedule, chip: Chip, inputs: Mapping[str, NDArray[Any]]
+    program: Program,
+    schedule: Schedule,
+    chip: Chip,
+    inputs: Mapping[str, NDArray[Any]],
+    watch: Watch | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Run *program* on *inputs* (arrays by tensor name, of the declared shapes and formats); return its outputs.
 
-    The schedule must be of every core (symmetry off), since each core works on its own numbers.
+    The schedule must be of every core (symmetry off), since each core works on its own numbers. A *watch* looks on.
     """
+    gm = filled_memory(program, inputs)
+    if any(len(core.members) != 1 for core in schedule.cores):
+        raise InternalError("functional execution needs a schedule of every core")
+    # One BLAS thread: the order of a sum must not depend on the host, and the tiles are too small to share.
+    with np.errstate(all="ignore"), threadpool_limits(limits=1, user_api="blas"):
+        _replay(schedule, chip, [CoreMemory(chip, core.stream.core, gm) for core in schedule.cores], watch)
+    return outputs_of(program, gm)
+
+
+def filled_memory(program: Program, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+    """Global memory before the start: the *inputs*, and poison everywhere else."""
     gm = np.full(program.gm_bytes, POISON, dtype=np.uint8)
     for tensor in program.tensors:
         if tensor.role == "input":
             values = np.ascontiguousarray(inputs[tensor.name], dtype=tensor.dtype.numpy)
             gm[tensor.address : tensor.address + tensor.bytes] = values.view(np.uint8).reshape(-1)
-    if any(len(core.members) != 1 for core in schedule.cores):
-        raise InternalError("functional execution needs a schedule of every core")
-    # One BLAS thread: the order of a sum must not depend on the host, and the tiles are too small to share.
-    with np.errstate(all="ignore"), threadpool_limits(limits=1, user_api="blas"):
-        _replay(schedule, chip, [CoreMemory(chip, core.stream.core, gm) for core in schedule.cores])
+    return gm
+
+
+def outputs_of(program: Program, gm: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    """The output tensors as they lie in global memory *gm*."""
     return {
         tensor.name: gm[tensor.address : tensor.address + tensor.bytes]
         .view(tensor.dtype.numpy)
@@ -87,7 +116,7 @@ def execute(
     }
 
 
-def _replay(schedule: Schedule, chip: Chip, memories: list[CoreMemory]) -> None:
+def _replay(schedule: Schedule, chip: Chip, memories: list[CoreMemory], watch: Watch | None) -> None:
     """Carry out all reads and writes in order of time; equal times: writes first, then in order of core and program."""
     steps: list[tuple[Instruction, tuple[int, ...], CoreMemory]] = []
     reads: list[int] = []
@@ -108,10 +137,18 @@ def _replay(schedule: Schedule, chip: Chip, memories: list[CoreMemory]) -> None:
         position = event % count
         instruction, bases, memory = steps[position]
         memory.bases = bases
-        if event >= count:
+        # What reads in the cycle in which it ends does both when its turn to write has come.
+        at_once = reads[position] >= ends[position]
+        if (event < count) is at_once:
+            if watch is not None:
+                watch.reads(instruction, memory)
             pending[position] = instruction.read(memory)
-        else:
+        if event < count:
+            if watch is not None:
+                watch.writes(instruction, memory)
             instruction.write(memory, pending.pop(position))
+            if watch is not None:
+                watch.written(instruction, memory)
 
 
 def generated_inputs(program: Program, seed: int, distribution: str, scale: float) -> dict[str, NDArray[Any]]:

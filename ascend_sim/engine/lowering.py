@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import singledispatch
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,8 +183,19 @@ def _(timing: CrossCoreWait, pipe: Pipe, chip: Chip) -> Operation:
     return CROSS_WAIT, SCALAR, timing.flag, timing.mode, None
 
 
+_known: WeakKeyDictionary[Template, tuple[Chip, LoweredTemplate]] = WeakKeyDictionary()
+"""What a template was lowered to last; timing, checks and mutants of a program share their templates."""
+
+
 def lower_template(template: Template, chip: Chip) -> LoweredTemplate:
     """Lower one template for *chip*."""
+    known = _known.get(template)
+    if known is None or known[0] is not chip:
+        known = _known[template] = chip, _lowered(template, chip)
+    return known[1]
+
+
+def _lowered(template: Template, chip: Chip) -> LoweredTemplate:
     operations = []
     busy = [0] * len(PIPES)
     instructions = template.instructions

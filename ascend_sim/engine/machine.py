@@ -105,15 +105,22 @@ class Machine:
         return self._schedule()
 
     def _run_die(self, die: int, clock: simpy.Environment) -> None:
-        for core in self.cores:
-            if core.core.die == die:
-                self.wake(core)
+        cores = self.cores_of(die)
+        for core in cores:
+            self.wake(core)
+        self.observers.advanced(0, self)
         self._settle()
         while clock.peek() != float("inf"):
             clock.step()
             if self._ready:
                 self._settle()
                 self.observers.advanced(int(clock.now), self)
+        if all(core.finished for core in cores):
+            self.observers.advanced(max((core.end for core in cores if core.lowered_calls), default=0), self)
+
+    def cores_of(self, die: int) -> list[CoreModel]:
+        """The simulated cores of *die*."""
+        return [core for core in self.cores if core.core.die == die]
 
     def _settle(self) -> None:
         while self._ready:

@@ -13,7 +13,10 @@ class Observer:
     """Listener with a hook for each kind of happening; override what you want to hear of."""
 
     def advanced(self, now: int, machine: Machine) -> None:
-        """The clock of a die has reached *now* and all cores have gone on as far as they can; die follows die."""
+        """The clock of a die has reached *now* and all its cores have gone on as far as they can; die follows die.
+
+        It is called with 0 before the cores of a die begin, and with their last result if all of them came to an end.
+        """
 
 
 class Observers:

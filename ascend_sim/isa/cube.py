@@ -120,6 +120,10 @@ class Mmad(Instruction):
         return Run(cube.issue_cycles.value + busy, latency, busy, flag)
 
     @property
+    def forwards(self) -> bool:
+        return self.in_flight
+
+    @property
     def matrix_format(self) -> str:
         return self.left.dtype.name
 
@@ -214,6 +218,10 @@ class Fixpipe(Transfer):
         fractals = math.ceil(self.source.columns / FRACTAL_ROWS)
         odd = fractals // (fractals & -fractals)
         return path.odd_fractal_cycles.value * (odd - 1)
+
+    @property
+    def adds_to(self) -> DType | None:
+        return self.destination.dtype if self.atomic else None
 
     def sources(self) -> tuple[Operand, ...]:
         return (self.source, self.destination) if self.atomic else (self.source,)

@@ -143,6 +143,10 @@ class StoreGm(Transfer):
             requests=requests(self.destination, path, chip.l2.line_bytes.value),
         )
 
+    @property
+    def adds_to(self) -> DType | None:
+        return self.destination.dtype if self.atomic else None
+
     def sources(self) -> tuple[Operand, ...]:
         return (self.source, self.destination) if self.atomic else (self.source,)
 

@@ -14,6 +14,7 @@ from ascend_sim.isa.operands import DEFAULT_ORDER, GlobalTensor, LocalTensor, fr
 from ascend_sim.isa.source import SourceLine
 from ascend_sim.isa.timing import Timing
 from ascend_sim.isa.words import CoreKind, Pipe, Space
+from ascend_sim.numerics import DType
 
 Operand = LocalTensor | GlobalTensor
 
@@ -64,6 +65,16 @@ class Instruction(ABC):
     def destinations(self) -> tuple[Operand, ...]:
         """Operands that are written."""
         return ()
+
+    @property
+    def adds_to(self) -> DType | None:
+        """The format of an atomic addition to the destination; None for an instruction that overwrites it."""
+        return None
+
+    @property
+    def forwards(self) -> bool:
+        """Whether the pipe itself hands the destination on from the instruction before, without a barrier."""
+        return False
 
     @property
     def matrix_format(self) -> str:

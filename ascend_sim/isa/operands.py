@@ -276,7 +276,7 @@ class _FractalView:
     def gather(self) -> NDArray[Any]:
         (row, column), (rows, columns) = self._origin, self._shape
         whole = self._axes.reshape(self._tile)
-        return np.ascontiguousarray(whole[row : row + rows, column : column + columns])
+        return np.array(whole[row : row + rows, column : column + columns])
 
     def scatter(self, values: NDArray[Any]) -> None:
         (row, column), (rows, columns) = self._origin, self._shape

@@ -12,12 +12,21 @@ from numpy.typing import NDArray
 
 from ascend_sim.config import Chip, VectorRow
 from ascend_sim.errors import Diagnostic, NumericsError
+from ascend_sim.isa.banks import bank_use
 from ascend_sim.isa.instruction import Instruction, Memory, Operand, expect_alignment, expect_space
 from ascend_sim.isa.operands import LocalTensor, round_up
 from ascend_sim.isa.timing import Run
 from ascend_sim.isa.vector_compute import Arguments, Comparison, Dequantization
 from ascend_sim.isa.vector_ops import VECTOR_OPS, Pattern, VectorOp
-from ascend_sim.isa.vector_rules import dequantization_faults, overlap_faults, scalar_faults, share_bytes
+from ascend_sim.isa.vector_rules import (
+    block_row_faults,
+    dequantization_faults,
+    overlap_faults,
+    scalar_faults,
+    share_bytes,
+    shown,
+    stride_faults,
+)
 from ascend_sim.isa.words import CoreKind, MemoryOrder, Pipe, Space
 from ascend_sim.numerics import DType, RoundMode, bf16, uint8, uint32
 
@@ -33,7 +42,8 @@ class VectorInstruction(Instruction):
     Operands of one dimension are runs of elements, worked on in repeats of 256 B of the widest format; a rest
     at the end needs counter mode. In operands of two dimensions each row is one repeat, of at most that many
     columns. *mask* (first, last + 1) restricts `duplicate` to some columns of each row. The second source of
-    an operation on two may be one block (32 B) a row, which is then applied along the whole row.
+    an operation on two may be one block (32 B) a row, which is then applied along the whole row. With *blocks*
+    each row is one block, and a repeat takes eight rows (Ascend C: dataBlockStride).
     """
 
     name: str
@@ -44,6 +54,7 @@ class VectorInstruction(Instruction):
     comparison: Comparison | None = None
     mask: tuple[int, int] | None = None
     dequantization: Dequantization | None = None
+    blocks: bool = False
 
     @property
     def mnemonic(self) -> str:  # type: ignore[override]  # one class serves the whole table
@@ -95,6 +106,8 @@ class VectorInstruction(Instruction):
         """Whether the operands cannot be taken as runs of elements, so that rows must be told apart."""
         if self.operation.pattern in (Pattern.WHOLE, Pattern.ROW_BLOCKS) or self.row_broadcast or self.mask:
             return True
+        if self.blocks:
+            return True
         return not all(operand.contiguous for operand in (self.destination, *self.inputs))
 
     def lanes(self, chip: Chip) -> int:
@@ -104,11 +117,13 @@ class VectorInstruction(Instruction):
 
     def repeats(self, chip: Chip) -> int:
         """Repeats that the instruction counts."""
-        if self.operation.pattern is Pattern.ROW_BLOCKS:
-            return math.ceil(self.destination.rows / _blocks_per_repeat(chip))
         if len(self.body.shape) == 1:
             return math.ceil(self.body.elements / self.lanes(chip))
-        return self.body.rows
+        return math.ceil(self.body.rows / self.rows_per_repeat(chip))
+
+    def rows_per_repeat(self, chip: Chip) -> int:
+        """Rows of the body in a repeat, if it has two dimensions."""
+        return _blocks_per_repeat(chip) if self.blocks or self.operation.pattern is Pattern.ROW_BLOCKS else 1
 
     def check(self, chip: Chip) -> Iterator[str]:
         """Yield what is wrong with the operands, or with their size for a single instruction."""
@@ -156,7 +171,10 @@ class VectorInstruction(Instruction):
         shapes = list(self._shape_faults(chip))
         yield from shapes
         if not shapes and self.by_rows:
-            yield from self._pitch_faults(chip)
+            pitches = list(self._pitch_faults(chip))
+            yield from pitches
+            if not pitches and self.rows_per_repeat(chip) > 1:
+                yield from stride_faults((self.destination, *self.inputs), chip)
 
     @property
     def _formats(self) -> tuple[DType, DType]:
@@ -191,12 +209,18 @@ class VectorInstruction(Instruction):
             yield f"round mode {self.round_mode!r} is not a RoundMode; write RoundMode.CAST_RINT, for example"
         if self.operation.pattern in (Pattern.COMPARE, Pattern.MASK) and self.comparison is None:
             yield "no comparison is given; write 'LT', for example"
+        if not isinstance(self.blocks, bool):
+            yield f"blocks {self.blocks!r} is neither True nor False; leave it out where a row is no single block"
         if self.operation.deq:
             yield from dequantization_faults(self.dequantization, *self._formats, vector=self.name == "cast_deq_vector")
 
     def _shape_faults(self, chip: Chip) -> Iterator[str]:
         pattern = self.operation.pattern
-        if pattern is Pattern.ROW_BLOCKS:
+        if self.blocks:
+            if pattern is not Pattern.ELEMENTWISE or self.mask is not None:
+                yield "only elementwise operations without a mask of columns take blocks; leave blocks out"
+            yield from block_row_faults((self.destination, *self.inputs), chip)
+        elif pattern is Pattern.ROW_BLOCKS:
             yield from self._row_block_faults(chip)
         elif pattern is Pattern.WHOLE:
             yield from self._whole_faults(chip)
@@ -220,20 +244,20 @@ class VectorInstruction(Instruction):
         expected = (*source.shape[:-1], source.columns // group)
         if source.columns % group:
             yield (
-                f"{_shown(source)} has {source.columns} columns, but {group} neighbours make one element; pad to "
+                f"{shown(source)} has {source.columns} columns, but {group} neighbours make one element; pad to "
                 f"{round_up(source.columns, group)} columns"
             )
         elif self.destination.shape != expected:
-            yield f"{_shown(source)} reduces to {list(expected)}, not to {_shown(self.destination)}"
+            yield f"{shown(source)} reduces to {list(expected)}, not to {shown(self.destination)}"
         yield from self._run_faults()
 
     def _mask_register_faults(self, chip: Chip) -> Iterator[str]:
         left, right = self.inputs
         lanes = self.lanes(chip)
         if left.shape != right.shape or len(left.shape) != 1 or left.elements % lanes:
-            yield f"{_shown(left)} and {_shown(right)} must be vectors of the same whole repeats of {lanes} elements"
+            yield f"{shown(left)} and {shown(right)} must be vectors of the same whole repeats of {lanes} elements"
         elif self.destination.shape != (lanes // 8,):
-            yield f"mask {_shown(self.destination)} must be the {lanes // 8} bytes that hold the bits of one repeat"
+            yield f"mask {shown(self.destination)} must be the {lanes // 8} bytes that hold the bits of one repeat"
         yield from self._run_faults()
 
     def _half_block_faults(self, chip: Chip) -> Iterator[str]:
@@ -241,12 +265,12 @@ class VectorInstruction(Instruction):
         expected = (*source.shape[:-1], 2 * source.columns)
         if source.columns % block:
             yield (
-                f"{_shown(source)} has {source.columns} columns, which are no whole blocks of {block}; pad to "
+                f"{shown(source)} has {source.columns} columns, which are no whole blocks of {block}; pad to "
                 f"{round_up(source.columns, block)} columns"
             )
         elif self.destination.shape != expected:
             yield (
-                f"{_shown(source)} fills halves of the blocks of {list(expected)}, not of {_shown(self.destination)}: "
+                f"{shown(source)} fills halves of the blocks of {list(expected)}, not of {shown(self.destination)}: "
                 f"{block} numbers in one half of each block, and the other half stays"
             )
         yield from self._run_faults()
@@ -256,7 +280,7 @@ class VectorInstruction(Instruction):
         numbers = [one.columns * one.dtype.numbers for one in (source, self.destination)]
         if source.shape[:-1] != self.destination.shape[:-1] or numbers[0] != numbers[1]:
             yield (
-                f"{_shown(source)} {source.dtype} holds {numbers[0]} numbers in a row, {_shown(self.destination)} "
+                f"{shown(source)} {source.dtype} holds {numbers[0]} numbers in a row, {shown(self.destination)} "
                 f"{self.destination.dtype} {numbers[1]}; an int4x2 element holds two: write the same number of both"
             )
         yield from self._run_faults()
@@ -271,7 +295,7 @@ class VectorInstruction(Instruction):
         expected = (*destination.shape[:-1], destination.columns // group)
         if offsets.shape != expected or destination.columns % group:
             each = "element" if group == 1 else f"whole block of {group} elements"
-            yield f"offsets {_shown(offsets)} do not fill {_shown(destination)}; write one for each {each}"
+            yield f"offsets {shown(offsets)} do not fill {shown(destination)}; write one for each {each}"
         yield from self._run_faults()
 
     def _elementwise_faults(self, chip: Chip) -> Iterator[str]:
@@ -282,14 +306,14 @@ class VectorInstruction(Instruction):
             if source.shape == first.shape or (blocks and len(first.shape) == 2 and source.columns == block):
                 continue
             hint = f" or, for the second source, be ({first.rows}, {block})" if len(self.inputs) == 2 else ""
-            yield f"{_shown(source)} must have the shape of {_shown(first)}{hint}"
+            yield f"{shown(source)} must have the shape of {shown(first)}{hint}"
         bits = {Pattern.COMPARE: self.destination, Pattern.SELECT: self.inputs[0] if self.inputs else None}
         mask = bits.get(self.operation.pattern)
         if mask is not None:
             if mask.elements != math.ceil(first.elements / 8):
                 yield (
-                    f"mask {_shown(mask)} must hold one bit for each of the {first.elements} elements of "
-                    f"{_shown(first)}: {math.ceil(first.elements / 8)} uint8 elements"
+                    f"mask {shown(mask)} must hold one bit for each of the {first.elements} elements of "
+                    f"{shown(first)}: {math.ceil(first.elements / 8)} uint8 elements"
                 )
             yield from self._run_faults()
         if self.mask is not None:
@@ -301,12 +325,12 @@ class VectorInstruction(Instruction):
         lanes = self.lanes(chip)
         if len(self.destination.shape) != 2 or self.destination.columns > lanes:
             yield (
-                f"with a mask, {_shown(self.destination)} must be (rows, columns) of at most {lanes} columns, "
+                f"with a mask, {shown(self.destination)} must be (rows, columns) of at most {lanes} columns, "
                 f"one repeat a row; slice the columns"
             )
         elif not 0 <= first < last <= self.destination.columns:
             yield (
-                f"mask ({first}, {last}) does not name columns of {_shown(self.destination)}; write (first, "
+                f"mask ({first}, {last}) does not name columns of {shown(self.destination)}; write (first, "
                 f"last + 1) within 0..{self.destination.columns}"
             )
 
@@ -315,23 +339,23 @@ class VectorInstruction(Instruction):
         rows = _blocks_per_repeat(chip)
         if len(source.shape) != 1 or self.destination.shape != (source.columns, block):
             yield (
-                f"{_shown(source)} does not fill {_shown(self.destination)}; write (rows,) -> (rows, {block}), "
+                f"{shown(source)} does not fill {shown(self.destination)}; write (rows,) -> (rows, {block}), "
                 f"one block of {chip.vector.block_bytes.value} B for each element"
             )
         elif source.columns % rows:
             yield (
-                f"{_shown(source)} has {source.columns} rows, but a repeat fills {rows} at once; pad to "
+                f"{shown(source)} has {source.columns} rows, but a repeat fills {rows} at once; pad to "
                 f"{round_up(source.columns, rows)} rows"
             )
 
     def _whole_faults(self, chip: Chip) -> Iterator[str]:
         source, lanes = self.inputs[0], self.lanes(chip)
         if len(source.shape) != 2 or self.destination.shape != source.shape[:1]:
-            shapes = f"{_shown(source)} does not reduce to {_shown(self.destination)}"
+            shapes = f"{shown(source)} does not reduce to {shown(self.destination)}"
             yield f"{shapes}; write (rows, columns) -> (rows,)"
         elif source.columns > lanes:
             yield (
-                f"{_shown(source)} has {source.columns} columns, but a repeat reduces at most {lanes}; fold "
+                f"{shown(source)} has {source.columns} columns, but a repeat reduces at most {lanes}; fold "
                 f"the columns with max, min or add to {lanes} first"
             )
 
@@ -339,7 +363,7 @@ class VectorInstruction(Instruction):
         for operand in (self.destination, *self.inputs):
             if not operand.contiguous:
                 yield (
-                    f"{_shown(operand)} has gaps between its rows (they begin {operand.pitch} elements apart), "
+                    f"{shown(operand)} has gaps between its rows (they begin {operand.pitch} elements apart), "
                     f"which this operation cannot step over; copy the window to a tile of its own first"
                 )
 
@@ -362,7 +386,7 @@ class VectorInstruction(Instruction):
         """Back-to-back cycles from the mskpp tables, time to the result from isolated and dependent measurements.
 
         Counter mode, for a run of several repeats whose last is not full, costs extra (pto-isa cost model); a
-        single repeat is cut to length by the bit mask, which is free.
+        single repeat is cut to length by the bit mask, which is free. Blocks apart take what the banks of UB need.
         """
         row = self._cost(chip)
         assert row is not None, "check() refuses operations without a cost"
@@ -370,10 +394,22 @@ class VectorInstruction(Instruction):
         occupancy = _whole_cycles(row.first_cycles + row.further_cycles * (repeats - 1))
         alone = _whole_cycles(row.latency_cycles + row.further_cycles * repeats)
         latency = max(alone - chip.vector.isolated_cycles.value, occupancy)
-        extra = 0
-        if len(self.body.shape) == 1 and repeats > 1 and self.body.elements % self.lanes(chip):
-            extra = chip.vector.count_mode_cycles.value
+        extra = sum(self.bank_stalls(chip))
+        runs = len(self.body.shape) == 1 or self.blocks
+        if runs and repeats > 1 and self.body.elements % self.lanes(chip):
+            extra += chip.vector.count_mode_cycles.value
         return Run(occupancy + extra, latency + extra, occupancy + extra)
+
+    def bank_stalls(self, chip: Chip) -> tuple[int, int]:
+        """Cycles that conflicts in bank groups of UB add to the table: of reads, or of writes if those wait longer."""
+        if self.rows_per_repeat(chip) == 1:
+            return 0, 0  # no block of a repeat is apart from the others, see BankUse.stalls
+        row = self._cost(chip)
+        assert row is not None, "check() refuses operations without a cost"
+        reads, writes = bank_use(self, chip).stalls(row.further_cycles)
+        table = row.first_cycles + row.further_cycles * (self.repeats(chip) - 1)
+        stalls = _whole_cycles(table + reads + writes) - _whole_cycles(table)
+        return (stalls, 0) if reads >= writes else (0, stalls)
 
     def sources(self) -> tuple[Operand, ...]:
         """The inputs, and the destination of an operation that accumulates."""
@@ -381,10 +417,11 @@ class VectorInstruction(Instruction):
 
     def destinations(self) -> tuple[Operand, ...]:
         """The destination, of which a mask leaves only some columns."""
-        return (self._written,)
+        return (self.written,)
 
     @property
-    def _written(self) -> LocalTensor:
+    def written(self) -> LocalTensor:
+        """The destination, or those of its columns that a mask names."""
         return self.destination if self.mask is None else self.destination[:, self.mask[0] : self.mask[1]]
 
     def read(self, memory: Memory) -> NDArray[Any]:
@@ -393,7 +430,7 @@ class VectorInstruction(Instruction):
         if self.row_broadcast:
             columns = np.arange(self.destination.columns) % self.inputs[1].columns
             values[1] = values[1][:, columns]
-        written = self._written
+        written = self.written
         if self.operation.accumulates:
             values.append(memory.read(written))
         if self.gathers:
@@ -417,13 +454,13 @@ class VectorInstruction(Instruction):
         index = int(np.flatnonzero(wrong.ravel())[0])
         message = (
             f"{self.name}: offset {index} of '{self.inputs[1].buffer.name}' is {int(offsets.ravel()[index])}; source "
-            f"{_shown(source)} is read at multiples of {size} B from 0 to {last}: write byte offsets into the source"
+            f"{shown(source)} is read at multiples of {size} B from 0 to {last}: write byte offsets into the source"
         )
         raise NumericsError(Diagnostic(message, self.where.file, self.where.line))
 
     def write(self, memory: Memory, result: NDArray[Any]) -> None:
         """Store the result."""
-        memory.write(self._written, result)
+        memory.write(self.written, result)
 
     def operands(self) -> str:
         """Destination, sources, then scalar, modes and mask."""
@@ -432,6 +469,7 @@ class VectorInstruction(Instruction):
         parts += [choice.value for choice in (self.round_mode, self.comparison) if choice is not None]
         parts += [] if self.dequantization is None else [self.dequantization]
         parts += [] if self.mask is None else [f"mask {self.mask[0]}:{self.mask[1]}"]
+        parts += ["blocks"] if self.blocks else []
         return ", ".join(str(part) for part in parts)
 
 
@@ -442,7 +480,3 @@ def _blocks_per_repeat(chip: Chip) -> int:
 def _whole_cycles(cycles: float) -> int:
     """Round up; the tables have one decimal, whose binary error must not become a cycle."""
     return math.ceil(round(cycles, 6))
-
-
-def _shown(tensor: LocalTensor) -> str:
-    return f"'{tensor.buffer.name}' {list(tensor.shape)}"

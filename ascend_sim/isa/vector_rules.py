@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from ascend_sim.config import Chip
 from ascend_sim.isa.operands import LocalTensor
 from ascend_sim.isa.vector_compute import Dequantization
 from ascend_sim.numerics import DType, RoundMode, cast, fp16, fp32
@@ -62,6 +63,37 @@ def _offset_faults(offset: object) -> Iterator[str]:
         yield f"offset {offset!r} must be a whole number in {_OFFSETS[0]}..{_OFFSETS[1]}"
 
 
+def block_row_faults(operands: tuple[LocalTensor, ...], chip: Chip) -> Iterator[str]:
+    """Yield a message for each of *operands*, destination first, that is not as many rows of one block as the first."""
+    block, rows = chip.vector.block_bytes.value, operands[0].rows
+    for operand in operands:
+        columns = block // operand.dtype.bytes
+        if len(operand.shape) != 2 or operand.columns * operand.dtype.bytes != block:
+            yield (
+                f"with blocks, {shown(operand)} {operand.dtype} must be rows of one block of {block} B; slice "
+                f"{columns} columns of a tile of two dimensions, or leave blocks out"
+            )
+        elif operand.rows != rows:
+            yield f"{shown(operand)} must have the {rows} rows of {shown(operands[0])}"
+        elif operand.dtype.bytes != operands[0].dtype.bytes:
+            yield (
+                f"with blocks, {shown(operand)} {operand.dtype} and {shown(operands[0])} {operands[0].dtype} must have "
+                f"elements of one size; leave blocks out"
+            )
+
+
+def stride_faults(operands: tuple[LocalTensor, ...], chip: Chip) -> Iterator[str]:
+    """Yield a message for each of *operands* whose rows, blocks of one repeat, are too far apart."""
+    block, limit = chip.vector.block_bytes.value, chip.vector.max_block_stride.value
+    for operand in operands:
+        stride = operand.pitch * operand.dtype.bytes // block
+        if len(operand.shape) == 2 and operand.rows > 1 and stride > limit:
+            yield (
+                f"{shown(operand)} has rows {stride} blocks of {block} B apart; the blocks of a repeat are at most "
+                f"{limit} apart: lay the tile out with at most {limit * block // operand.dtype.bytes} columns"
+            )
+
+
 def overlap_faults(destination: LocalTensor, source: LocalTensor, repeats: int) -> Iterator[str]:
     """Refuse a destination that would overwrite what a later repeat of the same instruction reads.
 
@@ -108,3 +140,8 @@ def _row_runs(tensor: LocalTensor) -> tuple[NDArray[np.int64], int]:
         tensor.address + np.arange(tensor.rows) * tensor.pitch * tensor.dtype.bytes,
         tensor.columns * tensor.dtype.bytes,
     )
+
+
+def shown(tensor: LocalTensor) -> str:
+    """Name and shape of *tensor*, for a message."""
+    return f"'{tensor.buffer.name}' {list(tensor.shape)}"

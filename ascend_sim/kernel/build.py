@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from bisect import insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Integral
@@ -11,18 +12,22 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict
 
 from ascend_sim.config import Chip
-from ascend_sim.errors import ArgumentError, Diagnostic, KernelError, ProgramError
+from ascend_sim.errors import ArgumentError, BudgetError, Diagnostic, KernelError, ProgramError
 from ascend_sim.isa.operands import GlobalTensor, expect_shape, round_up
-from ascend_sim.isa.source import line_in, named, refusal
+from ascend_sim.isa.source import line_in, named, refusal, user_line
 from ascend_sim.isa.words import CoreKind, Space
 from ascend_sim.kernel.arguments import shown
 from ascend_sim.kernel.collector import collector_paused
 from ascend_sim.kernel.core import Core, capacity
+from ascend_sim.kernel.placement import Reservation, expect_address, overlap_message
 from ascend_sim.kernel.program import BufferUse, CoreId, Program, Stream, TensorDeclaration
 from ascend_sim.kernel.trace import Recordings, Tracer
 from ascend_sim.numerics import DType
 
 Cores = Literal["mix", "cube", "vector"]
+
+GM_ALIGNMENT = 32
+"""Bytes that the address of a placed tensor is a multiple of: the block of DataCopy (Ascend C)."""
 
 
 class Parameters(BaseModel):
@@ -34,30 +39,42 @@ class Parameters(BaseModel):
 class GlobalMemory:
     """The tensors of a kernel in global memory; a declared tensor is an attribute under its name.
 
-    *blocks* is the number of blocks that will run, for workspaces with a part for each.
+    *blocks* is the number of blocks that will run, for workspaces with a part for each. A tensor lies behind all that
+    were declared before it, at a multiple of *alignment* bytes, or at the byte address *at*, a multiple of 32 B. Raise
+    a KernelError if it overlaps another one, or if a tensor, once one has been placed, reaches beyond *limit* bytes.
+    *declarations* are in order of address, and all lie below byte *size*.
     """
 
     recipe_key = "gm"
     """Tensors are declared before any stage is recorded, so a stage may use them freely."""
 
-    def __init__(self, alignment: int, blocks: int) -> None:
+    def __init__(self, alignment: int, blocks: int, limit: int) -> None:
         self.blocks = blocks
         self._alignment = alignment
+        self._limit = limit
         self._windows: dict[str, GlobalTensor] = {}
+        self._reservations: list[Reservation] = []
+        self._placed = False
         self.declarations: list[TensorDeclaration] = []
         self.size = 0
 
-    def input(self, name: str, shape: tuple[int, ...] | int, dtype: DType) -> GlobalTensor:
+    def input(
+        self, name: str, shape: tuple[int, ...] | int, dtype: DType, at: int | None = None
+    ) -> GlobalTensor:
         """Declare a tensor that the run fills with data."""
-        return self._declare("input", name, shape, dtype)
+        return self._declare("input", name, shape, dtype, at)
 
-    def output(self, name: str, shape: tuple[int, ...] | int, dtype: DType) -> GlobalTensor:
+    def output(
+        self, name: str, shape: tuple[int, ...] | int, dtype: DType, at: int | None = None
+    ) -> GlobalTensor:
         """Declare a tensor that is compared with the reference."""
-        return self._declare("output", name, shape, dtype)
+        return self._declare("output", name, shape, dtype, at)
 
-    def workspace(self, name: str, shape: tuple[int, ...] | int, dtype: DType) -> GlobalTensor:
+    def workspace(
+        self, name: str, shape: tuple[int, ...] | int, dtype: DType, at: int | None = None
+    ) -> GlobalTensor:
         """Declare scratch memory; it holds NaN (all bits set) at the start."""
-        return self._declare("workspace", name, shape, dtype)
+        return self._declare("workspace", name, shape, dtype, at)
 
     def __getattr__(self, name: str) -> GlobalTensor:
         try:
@@ -66,16 +83,39 @@ class GlobalMemory:
             known = ", ".join(self.__dict__.get("_windows", {})) or "none"
             raise AttributeError(f"no tensor '{name}' was declared (declared: {known})") from None
 
-    def _declare(self, role: str, name: str, shape: tuple[int, ...] | int, dtype: DType) -> GlobalTensor:
+    def _declare(
+        self, role: str, name: str, shape: tuple[int, ...] | int, dtype: DType, at: int | None
+    ) -> GlobalTensor:
         shape = (shape,) if isinstance(shape, int) else shape
         expect_shape(f"tensor '{name}'", shape, dtype)
         if name in self._windows:
             raise refusal(f"tensor '{name}' is declared twice; give each tensor a name of its own")
-        declaration = TensorDeclaration(name, role, tuple(shape), dtype, self.size)
-        self.declarations.append(declaration)
-        self.size = round_up(self.size + declaration.bytes, self._alignment)
+        if at is not None:
+            expect_address(f"tensor '{name}'", at, GM_ALIGNMENT, "GM")
+            self._placed = True
+        declaration = TensorDeclaration(name, role, tuple(shape), dtype, self.size if at is None else int(at))
+        self._reserve(declaration)
+        insort(self.declarations, declaration, key=lambda one: one.address)
         self._windows[name] = GlobalTensor(name, dtype, tuple(shape), shape[-1], declaration.address)
         return self._windows[name]
+
+    def _reserve(self, tensor: TensorDeclaration) -> None:
+        """Reserve the bytes of *tensor*; raise a KernelError if they are not free, or not there."""
+        new = Reservation(tensor.name, tensor.address, tensor.address + tensor.bytes, user_line())
+        other = new.overlapped(self._reservations)
+        if other is not None:
+            way_out = "or leave out at= to have it behind all others"
+            raise refusal(overlap_message("tensor", new, other, GM_ALIGNMENT, way_out))
+        # Without a tensor at an address of its own, it is the sum that does not fit: _expect_memory reports it.
+        if self._placed and new.end > self._limit:
+            last = (self._limit - tensor.bytes) // GM_ALIGNMENT * GM_ALIGNMENT
+            way_out = f"place it at {last} or below" if last >= 0 else "shrink the problem"
+            raise refusal(
+                f"tensor '{tensor.name}' (bytes {new.begin} to {new.end}) reaches beyond the {self._limit} B of "
+                f"memory; {way_out}"
+            )
+        self._reservations.append(new)
+        self.size = max(self.size, round_up(new.end, self._alignment))
 
 
 @dataclass(frozen=True)
@@ -172,13 +212,14 @@ def block_count(definition: Kernel, chip: Chip, blocks: int | None) -> int:
 def build(definition: Kernel, parameters: Parameters, chip: Chip, blocks: int | None = None) -> Program:
     """Trace the kernel for every core.
 
-    Raise a KernelError with everything the hardware would refuse, and a ProgramError if the kernel itself fails.
+    Raise a KernelError with everything the hardware would refuse, a ProgramError if the kernel itself fails, and what a
+    watch of the tracing raises.
     """
     count = block_count(definition, chip, blocks)
     per_group = chip.cores.aiv_per_aic.value
     die_blocks = chip.cores.aic_per_die.value * (per_group if definition.cores == "vector" else 1)
     subs = per_group if definition.cores == "mix" else 1
-    gm = GlobalMemory(chip.l2.line_bytes.value, count)
+    gm = GlobalMemory(chip.l2.line_bytes.value, count, chip.dies.value * chip.hbm.bytes.value)
     recordings = Recordings()
     streams: list[Stream] = []
     uses: dict[tuple[CoreKind, Space], BufferUse] = {}
@@ -242,7 +283,7 @@ def _guarded(definition: Kernel, run: Callable[[], None], recordings: Recordings
     """Run user code; turn whatever it raises into a message that names its line."""
     try:
         run()
-    except (KernelError, ProgramError) as error:
+    except (KernelError, ProgramError, BudgetError) as error:
         if recordings is not None and isinstance(error, KernelError):
             for diagnostic in error.diagnostics:
                 recordings.add(diagnostic)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import wraps
 from numbers import Integral
 from typing import ParamSpec, TypeVar
@@ -11,7 +12,7 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 
 from ascend_sim.config import Chip
-from ascend_sim.errors import InternalError, KernelError
+from ascend_sim.errors import Diagnostic, InternalError, KernelError
 from ascend_sim.isa.operands import (
     DEFAULT_ORDER,
     Buffer,
@@ -24,9 +25,10 @@ from ascend_sim.isa.operands import (
 from ascend_sim.isa.source import refusal, user_line
 from ascend_sim.isa.words import PIPES_OF, CoreKind, Pipe, Space
 from ascend_sim.kernel.arguments import expect, expect_pipes, shown
+from ascend_sim.kernel.placement import Reservation, by_address, expect_address, overlap_message
 from ascend_sim.kernel.program import Call
 from ascend_sim.kernel.recipe import Recipes
-from ascend_sim.kernel.ring import Ring
+from ascend_sim.kernel.ring import EventIds, Ring
 from ascend_sim.kernel.trace import Tracer
 from ascend_sim.numerics import DType
 
@@ -67,7 +69,7 @@ class Core:
         self._recipes = Recipes()
         self._rings: list[Ring] = []
         self._buffers: dict[Space, list[Buffer]] = defaultdict(list)
-        self._event_ids: dict[tuple[Pipe, Pipe], list[str]] = defaultdict(list)
+        self._event_ids = EventIds(tracer.chip.sync.event_ids.value)
 
     @property
     def recipe_key(self) -> tuple[int, int]:
@@ -88,35 +90,56 @@ class Core:
         """Every *count*-th item, beginning with item *index*: the part of *items* that this block works on."""
         return items[self.index :: self.count]
 
-    def buffer(self, name: str, space: Space, size: int, *, unit_flag: bool = False) -> Buffer:
-        """Reserve *size* bytes of *space*.
+    def buffer(
+        self, name: str, space: Space, size: int, *, unit_flag: bool = False, at: int | None = None
+    ) -> Buffer:
+        """Reserve *size* bytes of *space*, from byte *at* of it on or, without, behind all that is reserved.
 
         A buffer of the other kind of core is not reserved: it may be named in the kernel, but not used. Collect a
-        fault that names every buffer of the space if the capacity does not suffice.
+        fault that names both buffers if it overlaps another one, and one that names every buffer of the space so far
+        if the capacity does not suffice; of a space only the first buffer that does not fit is reported.
+        Raise a KernelError if *at* is not aligned as the space demands.
         """
         where = user_line()
         _expect_space(f"buffer '{name}'", space)
         if not isinstance(size, Integral) or size < 1:
             raise refusal(f"buffer '{name}': size {size} is not a positive whole number of bytes; use // to divide")
         used = self._buffers[space]
-        offset = round_up(used[-1].offset + used[-1].size, ALIGNMENT[space]) if used else 0
+        if at is None:
+            offset = round_up(max((one.offset + one.size for one in used), default=0), ALIGNMENT[space])
+        else:
+            expect_address(f"buffer '{name}'", at, ALIGNMENT[space], space.value)
+            offset = int(at)
         buffer = Buffer(name, space, offset, size, where, unit_flag)
         if space.core is not self.kind:
             return buffer
+        self._expect_room(buffer, used)
         used.append(buffer)
-        limit = capacity(self._tracer.chip, space)
-        if offset + size > limit:
-            parts = ", ".join(f"{one.name} {one.size}" for one in used)
-            self._tracer.recordings.fault(
-                f"{space.value} overflows at buffer '{name}': it needs bytes {offset} to {offset + size}, the memory "
-                f"has {limit} B (in use: {parts}); make tiles smaller or rings shallower",
-                where,
-            )
         return buffer
 
-    def tensor(self, name: str, space: Space, shape: tuple[int, ...] | int, dtype: DType) -> LocalTensor:
-        """Reserve a buffer and lay a tensor of *shape* and *dtype* over it."""
-        return self._tensor(name, space, shape, dtype, False)
+    def _expect_room(self, buffer: Buffer, used: list[Buffer]) -> None:
+        """Collect a fault if *buffer* overlaps one of those *used* before it, or lies beyond its memory."""
+        space, faults = buffer.space, self._tracer.recordings
+        new, held = _reservation(buffer), [_reservation(one) for one in used]
+        other = new.overlapped(held)
+        if other is not None:
+            way_out = "or lay tiles of both over one buffer with buffer.tile(..., start=)"
+            faults.fault(overlap_message("buffer", new, other, ALIGNMENT[space], way_out), buffer.where)
+        limit = capacity(self._tracer.chip, space)
+        if new.end > limit:
+            parts = ", ".join(f"{one.name} {one.size}" for one in (*used, buffer))
+            message = (
+                f"{space.value} overflows at buffer '{buffer.name}': it needs bytes {new.begin} to {new.end}, the "
+                f"memory has {limit} B (in use: {parts}); make tiles smaller or rings shallower; by address: "
+                f"{by_address((*held, new))}"
+            )
+            faults.add(_Overflow(message, buffer.where.file, buffer.where.line, space=space))
+
+    def tensor(
+        self, name: str, space: Space, shape: tuple[int, ...] | int, dtype: DType, *, at: int | None = None
+    ) -> LocalTensor:
+        """Reserve a buffer, from byte *at* of *space* on if that is given, and lay a tensor over it; see `buffer`."""
+        return self._tensor(name, space, shape, dtype, False, at)
 
     def ring(
         self, name: str, *parts: Part, buffers: int = 2, fill: Pipe, drain: Pipe, unit_flag: bool = False
@@ -137,7 +160,7 @@ class Core:
         usable = all(part[0].core is self.kind for part in parts)
         ids: tuple[tuple[int, ...], tuple[int, ...]] = (), ()
         if usable and not unit_flag:
-            ids = self._events(name, fill, drain, buffers), self._events(name, drain, fill, buffers)
+            ids = self._take_ids(name, fill, drain, buffers), self._take_ids(name, drain, fill, buffers)
         ring = Ring(name, slots, fill, drain, *ids, usable)
         ring.recipe = self._tracer.recordings.number((name, slots, fill, drain, *ids))
         ring.open()
@@ -195,11 +218,14 @@ class Core:
         tracer.calls.append(Call(template, tuple(window.offset for window in windows)))
 
     def finish(self) -> None:
-        """Close the rings; collect a fault for every slot left in use."""
+        """Close the rings; collect a fault for every slot left in use and for every flag that belongs to a ring."""
         for ring in self._rings:
             for fault in ring.close():
                 self._tracer.recordings.fault(fault.message, ring.where)
         self._tracer.flush()
+        templates = dict.fromkeys(call.template for call in self._tracer.calls)
+        for fault in self._event_ids.collisions(one for template in templates for one in template.instructions):
+            self._tracer.recordings.add(fault)
 
     def buffer_use(self) -> dict[Space, list[Buffer]]:
         """The buffers reserved on this core by memory space."""
@@ -208,33 +234,39 @@ class Core:
     def _part(self, name: str, part: Part, unit_flag: bool) -> LocalTensor | Buffer:
         if len(part) == 2:
             return self.buffer(name, part[0], part[1], unit_flag=unit_flag)
-        return self._tensor(name, *part, unit_flag)
+        return self._tensor(name, *part, unit_flag, None)
 
     def _tensor(
-        self, name: str, space: Space, shape: tuple[int, ...] | int, dtype: DType, unit_flag: bool
+        self, name: str, space: Space, shape: tuple[int, ...] | int, dtype: DType, unit_flag: bool, at: int | None
     ) -> LocalTensor:
         _expect_space(f"tensor '{name}'", space)
         shape = (shape,) if isinstance(shape, int) else shape
         expect_shape(f"tensor '{name}'", shape, dtype)
         laid_out = padded(shape, dtype, DEFAULT_ORDER[space], space) if len(shape) == 2 else shape
         size = int(np.prod(laid_out)) * dtype.bytes
-        return self.buffer(name, space, size, unit_flag=unit_flag).tile(shape, dtype)
+        return self.buffer(name, space, size, unit_flag=unit_flag, at=at).tile(shape, dtype)
 
-    def _events(self, ring: str, source: Pipe, destination: Pipe, count: int) -> tuple[int, ...]:
-        taken = self._event_ids[source, destination]
-        first = len(taken)
-        taken.extend([ring] * count)
-        limit = self._tracer.chip.sync.event_ids.value
-        if len(taken) > limit:
-            holders = ", ".join(f"{name} {taken.count(name)}" for name in dict.fromkeys(taken))
-            self._tracer.recordings.fault(
-                f"ring '{ring}' needs {count} event ids {source.value}->{destination.value}, "
-                f"{max(limit - first, 0)} of {limit} are left (in use: {holders}); put operands that travel "
-                f"together into one ring, or use fewer buffers",
-                user_line(),
-            )
-        # Ids beyond the limit have been reported; what follows is recorded with ids that exist.
-        return tuple(number % limit for number in range(first, first + count))
+    def _take_ids(self, ring: str, source: Pipe, destination: Pipe, count: int) -> tuple[int, ...]:
+        """The event ids of *ring* in one direction; collect a fault if there are too few."""
+        ids, fault = self._event_ids.take(ring, source, destination, count)
+        if fault:
+            self._tracer.recordings.fault(fault, user_line())
+        return ids
+
+
+@dataclass(frozen=True)
+class _Overflow(Diagnostic):
+    """Buffers that overflow *space*. The first finding of a space, which only one kind of core has, stands for all."""
+
+    message: str = field(compare=False)
+    file: str | None = field(default=None, compare=False)
+    line: int | None = field(default=None, compare=False)
+    column: int | None = field(default=None, compare=False)
+    space: Space = field(kw_only=True)
+
+
+def _reservation(buffer: Buffer) -> Reservation:
+    return Reservation(buffer.name, buffer.offset, buffer.offset + buffer.size, buffer.where)
 
 
 def _expect_space(what: str, space: object) -> None:

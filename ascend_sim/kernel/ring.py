@@ -2,18 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from ascend_sim.errors import Diagnostic, KernelError
+from ascend_sim.isa.instruction import Instruction
 from ascend_sim.isa.operands import Buffer, LocalTensor
-from ascend_sim.isa.source import user_line
+from ascend_sim.isa.source import SourceLine, user_line
 from ascend_sim.isa.sync import SetFlag, WaitFlag
 from ascend_sim.isa.words import Pipe
 from ascend_sim.kernel.trace import emit
 
 Slot = tuple[Buffer | LocalTensor, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RingSetFlag(SetFlag):
+    """A set_flag that a ring has placed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RingWaitFlag(WaitFlag):
+    """A wait_flag that a ring has placed."""
+
+
+class EventIds:
+    """Which ring of a core holds which event id of each (source, destination) pair of pipes; a pair has *limit*."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._holders: dict[tuple[Pipe, Pipe], list[tuple[str, SourceLine]]] = defaultdict(list)
+
+    def take(self, ring: str, source: Pipe, destination: Pipe, count: int) -> tuple[tuple[int, ...], str | None]:
+        """Give *ring* the next *count* ids of the pair; return them, and what is wrong if there are too few left."""
+        holders, limit = self._holders[source, destination], self._limit
+        first = len(holders)
+        holders.extend([(ring, user_line())] * count)
+        fault = None
+        if len(holders) > limit:
+            names = [name for name, _ in holders]
+            counts = ", ".join(f"{name} {names.count(name)}" for name in dict.fromkeys(names))
+            fault = (
+                f"ring '{ring}' needs {count} event ids {source.value}->{destination.value}, "
+                f"{max(limit - first, 0)} of {limit} are left (in use: {counts}); put operands that travel "
+                f"together into one ring, or use fewer buffers"
+            )
+        # Ids beyond the limit are reported; what follows is recorded with ids that exist.
+        return tuple(number % limit for number in range(first, first + count)), fault
+
+    def collisions(self, instructions: Iterable[Instruction]) -> Iterator[Diagnostic]:
+        """A fault for each flag among *instructions*, those of a core, that the kernel wrote with an id of a ring."""
+        written = [
+            one for one in instructions
+            if isinstance(one, SetFlag | WaitFlag) and not isinstance(one, RingSetFlag | RingWaitFlag)
+        ]  # fmt: skip
+        for one in written:
+            holders = self._holders.get((one.source, one.destination), [])
+            if one.flag >= len(holders):
+                continue
+            name, where = holders[one.flag]
+            pair = one.source, one.destination
+            used = {other.flag for other in written if (other.source, other.destination) == pair}
+            message = (
+                f"{one.mnemonic}: event id {one.flag} {one.source.value}->{one.destination.value} belongs to ring "
+                f"'{name}' ({where}); {_free([i for i in range(len(holders), self._limit) if i not in used])}"
+            )
+            yield Diagnostic(message, one.where.file, one.where.line)
+
+
+def _free(ids: list[int]) -> str:
+    """Which *ids* of a pair of pipes are free, in rising order, and what to do."""
+    if not ids:
+        return "no id of these pipes is free: give the rings fewer buffers, or let a ring order them here too"
+    if len(ids) == 1:
+        return f"id {ids[0]} is free: use that one"
+    unbroken = ids[-1] - ids[0] + 1 == len(ids)
+    named = f"{ids[0]}..{ids[-1]}" if unbroken else ", ".join(map(str, ids))
+    return f"ids {named} are free: use one of them"
 
 
 class Ring:
@@ -75,7 +143,7 @@ class Ring:
         self._step(0)
         if self._freed_ids:
             flag = self._freed_ids[index]
-            emit(WaitFlag(where=user_line(), source=self.drain_pipe, destination=self.fill_pipe, flag=flag))
+            emit(RingWaitFlag(where=user_line(), source=self.drain_pipe, destination=self.fill_pipe, flag=flag))
         return self._slot(index)
 
     def enque(self, turn: int | None = None) -> None:
@@ -86,7 +154,7 @@ class Ring:
         self._step(1)
         if self._filled_ids:
             flag = self._filled_ids[(queued if turn is None else turn) % self.depth]
-            emit(SetFlag(where=user_line(), source=self.fill_pipe, destination=self.drain_pipe, flag=flag))
+            emit(RingSetFlag(where=user_line(), source=self.fill_pipe, destination=self.drain_pipe, flag=flag))
 
     def deque(self) -> Any:
         """Wait on the drain pipe until the oldest filled slot is there, and return it."""
@@ -97,7 +165,7 @@ class Ring:
         self._step(2)
         if self._filled_ids:
             flag = self._filled_ids[index]
-            emit(WaitFlag(where=user_line(), source=self.fill_pipe, destination=self.drain_pipe, flag=flag))
+            emit(RingWaitFlag(where=user_line(), source=self.fill_pipe, destination=self.drain_pipe, flag=flag))
         return self._slot(index)
 
     def free(self, turn: int | None = None) -> None:
@@ -108,7 +176,7 @@ class Ring:
         self._step(3)
         if self._freed_ids:
             flag = self._freed_ids[(freed if turn is None else turn) % self.depth]
-            emit(SetFlag(where=user_line(), source=self.drain_pipe, destination=self.fill_pipe, flag=flag))
+            emit(RingSetFlag(where=user_line(), source=self.drain_pipe, destination=self.fill_pipe, flag=flag))
 
     @contextmanager
     def fill(self) -> Iterator[Any]:
@@ -127,7 +195,7 @@ class Ring:
     def open(self) -> None:
         """Give every slot to the fill pipe, as Ascend C does when a queue is initialised."""
         for flag in self._freed_ids if self._usable else ():
-            emit(SetFlag(where=self.where, source=self.drain_pipe, destination=self.fill_pipe, flag=flag))
+            emit(RingSetFlag(where=self.where, source=self.drain_pipe, destination=self.fill_pipe, flag=flag))
 
     def close(self) -> Iterator[Diagnostic]:
         """Collect the flags of free slots at the end of the kernel; yield a fault for each slot left in use."""
@@ -142,7 +210,7 @@ class Ring:
                 yield Diagnostic(message, self.where.file, self.where.line)
         if self._usable and allocated == freed:
             for flag in self._freed_ids:
-                emit(WaitFlag(where=self.where, source=self.drain_pipe, destination=self.fill_pipe, flag=flag))
+                emit(RingWaitFlag(where=self.where, source=self.drain_pipe, destination=self.fill_pipe, flag=flag))
 
     def _step(self, which: int) -> None:
         if not self._usable:

@@ -2,6 +2,7 @@
 
 - Operands without gaps are taken as runs of elements, up to 255 repeats of 256 B an instruction.
 - Windows of wider tiles are worked on in chunks of as many columns as a repeat holds, one row a repeat.
+- Rows that are blocks of a repeat, eight rows a repeat, up to 255 repeats an instruction.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def split(whole: VectorInstruction, chip: Chip) -> Iterator[VectorInstruction]:
         yield from _split_runs(whole, chip)
         return
     lanes, body = whole.lanes(chip), whole.body
-    rows_per_repeat = body.rows // whole.repeats(chip)
+    rows_per_repeat = whole.rows_per_repeat(chip)
     runs = [operand for operand in (whole.destination, *whole.inputs) if len(operand.shape) == 1]
     sizes = [rows_per_repeat * run.dtype.bytes for run in runs]
     step = rows_per_repeat * _repeats_of_one(chip, whole.repeats(chip), sizes)

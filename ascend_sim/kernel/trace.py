@@ -16,7 +16,7 @@ from ascend_sim.config import Chip
 from ascend_sim.errors import Diagnostic, KernelError
 from ascend_sim.isa.instruction import Instruction
 from ascend_sim.isa.operands import GlobalTensor, LocalTensor
-from ascend_sim.isa.source import SourceLine, refusal
+from ascend_sim.isa.source import SourceLine, refusal, user_line
 from ascend_sim.isa.sync import PipeBarrier
 from ascend_sim.isa.words import Pipe
 from ascend_sim.kernel.program import Call, CoreId, Template
@@ -24,13 +24,37 @@ from ascend_sim.kernel.program import Call, CoreId, Template
 MAX_DIAGNOSTICS = 20
 """A kernel with this many faults is not traced any further."""
 
+Watch = Callable[[int, CoreId, SourceLine], int]
+"""Told how many instructions have been traced, on which core it is and at which line; returns after how many more it
+wants to be told again. What it raises ends the tracing."""
+
 _current: ContextVar[Tracer] = ContextVar("tracer")
+_watch: ContextVar[Watch] = ContextVar("watch")
+
+
+@contextmanager
+def watched(watch: Watch) -> Iterator[None]:
+    """Let *watch* follow how many instructions are traced meanwhile, by whoever builds a program."""
+    token = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(token)
+
+
+def _unwatched(traced: int, core: CoreId, where: SourceLine) -> int:
+    return 1 << 60
 
 
 class Recordings:
-    """What the cores of one program share while they are traced: templates by key, and the faults found."""
+    """What the cores of one program share while they are traced: templates by key, and the faults found.
+
+    *traced* counts the instructions of all calls so far, *watch* follows it.
+    """
 
     def __init__(self) -> None:
+        self.traced = 0
+        self.watch = _watch.get(_unwatched)
         self.stages: dict[object, tuple[Template, object]] = {}
         self._inline: dict[tuple[Instruction, ...], Template] = {}
         self._faults: dict[Diagnostic, None] = {}
@@ -89,9 +113,17 @@ class Tracer:
         self._pending = {Pipe.V: _Pending(), Pipe.M: _Pending()}
         self._recorded: list[Instruction] = []
         self._bases: list[int] = []
+        # What has been emitted counts at once, refused or not, and is counted again as calls once it is part of some:
+        # a stage for each call, with the barriers between. The watch looks when *emitted* comes to *room*.
+        self._emitted = 0
+        self._room = 0
+        self._counted = 0
 
     def emit(self, instruction: Instruction) -> None:
-        """Check and record *instruction*; faults are collected."""
+        """Check and record *instruction*; faults are collected. Raise what a watch raises."""
+        self._emitted += 1
+        if self._emitted > self._room:
+            self._look(instruction.where)
         if self.core.kind not in instruction.cores:
             kinds = " or ".join(sorted(kind.value for kind in instruction.cores))
             fault = (
@@ -121,7 +153,7 @@ class Tracer:
             pending.written.clear()
         if isinstance(instruction, PipeBarrier):
             pending.written.clear()
-        elif not getattr(instruction, "in_flight", False):
+        elif not instruction.forwards:
             pending.written.extend(d for d in instruction.destinations() if isinstance(d, LocalTensor))
 
     def _bind(self, instruction: Instruction) -> Instruction:
@@ -141,13 +173,30 @@ class Tracer:
                 self._recorded.append(PipeBarrier(where=self._recorded[-1].where, target=pipe))
                 pending.written.clear()
 
+    def _look(self, where: SourceLine) -> None:
+        """Tell the watch how far the tracing is."""
+        recordings = self.recordings
+        self._room = self._emitted + recordings.watch(recordings.traced + self._emitted, self.core, where)
+
+    def _count(self) -> None:
+        """Count the instructions of the calls that were added since the last time."""
+        for call in self.calls[self._counted :]:
+            length = len(call.template.instructions)
+            self.recordings.traced += length
+            self._room -= length or 1  # the call of an empty stage takes memory too
+        self._emitted, self._counted = 0, len(self.calls)
+        if self._room < 0:
+            last = self.calls[-1].template.instructions if self.calls else ()
+            self._look(last[-1].where if last else user_line())
+
     def flush(self) -> None:
-        """Close the run of instructions recorded outside of stages."""
+        """Close the run of instructions recorded outside of stages. Raise what a watch raises."""
         if self._recorded:
             self._settle()
             template = self.recordings.intern("inline", tuple(self._recorded))
             self.calls.append(Call(template, tuple(self._bases)))
         self._recorded, self._bases = [], []
+        self._count()
 
     def record_stage(self, name: str, body: Callable[[], None]) -> Template:
         """Run *body* and return what it emitted as a template."""

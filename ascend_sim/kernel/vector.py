@@ -9,6 +9,10 @@ otherwise; every function splits them into hardware instructions and issues thes
 The second source of an operation on two may hold one 32 B block a row, as `brcb` makes it, while the other
 operands are (rows, columns): the block is applied along the row.
 
+Elementwise functions take `blocks=True` for operands whose rows are one block of 32 B each: a repeat then works on
+eight rows, which may lie up to 255 blocks apart (dataBlockStride of Ascend C). An even distance in blocks meets the
+same banks of UB again and can cost cycles; an odd one never does.
+
 All functions raise a KernelError with the user's line for operands that do not fit together.
 """
 
@@ -85,183 +89,183 @@ __all__ = [
 Scalar = float | int
 
 
-def add(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+def add(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, *, blocks: bool = False) -> None:
     """dst = src0 + src1."""
-    _issue("add", dst, src0, src1)
+    _issue("add", dst, src0, src1, blocks=blocks)
 
 
-def sub(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+def sub(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, *, blocks: bool = False) -> None:
     """dst = src0 - src1."""
-    _issue("sub", dst, src0, src1)
+    _issue("sub", dst, src0, src1, blocks=blocks)
 
 
-def mul(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+def mul(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, *, blocks: bool = False) -> None:
     """dst = src0 * src1."""
-    _issue("mul", dst, src0, src1)
+    _issue("mul", dst, src0, src1, blocks=blocks)
 
 
-def div(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+def div(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, *, blocks: bool = False) -> None:
     """dst = src0 / src1."""
-    _issue("div", dst, src0, src1)
+    _issue("div", dst, src0, src1, blocks=blocks)
 
 
-def max(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+def max(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, *, blocks: bool = False) -> None:
     """dst = the larger of src0 and src1."""
-    _issue("max", dst, src0, src1)
+    _issue("max", dst, src0, src1, blocks=blocks)
 
 
-def min(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+def min(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, *, blocks: bool = False) -> None:
     """dst = the smaller of src0 and src1."""
-    _issue("min", dst, src0, src1)
+    _issue("min", dst, src0, src1, blocks=blocks)
 
 
-def and_(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+def and_(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, *, blocks: bool = False) -> None:
     """dst = src0 & src1, bit by bit, on 16-bit integers."""
-    _issue("and", dst, src0, src1)
+    _issue("and", dst, src0, src1, blocks=blocks)
 
 
-def or_(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+def or_(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, *, blocks: bool = False) -> None:
     """dst = src0 | src1, bit by bit, on 16-bit integers."""
-    _issue("or", dst, src0, src1)
+    _issue("or", dst, src0, src1, blocks=blocks)
 
 
-def not_(dst: LocalTensor, src: LocalTensor) -> None:
+def not_(dst: LocalTensor, src: LocalTensor, *, blocks: bool = False) -> None:
     """dst = ~src, bit by bit, on 16-bit integers."""
-    _issue("not", dst, src)
+    _issue("not", dst, src, blocks=blocks)
 
 
-def mul_add_dst(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+def mul_add_dst(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, *, blocks: bool = False) -> None:
     """dst = src0 * src1 + dst; fp16 sources may be summed in fp32."""
-    _issue("mul_add_dst", dst, src0, src1)
+    _issue("mul_add_dst", dst, src0, src1, blocks=blocks)
 
 
-def add_relu(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+def add_relu(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, *, blocks: bool = False) -> None:
     """dst = the larger of src0 + src1 and 0."""
-    _issue("add_relu", dst, src0, src1)
+    _issue("add_relu", dst, src0, src1, blocks=blocks)
 
 
-def sub_relu(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+def sub_relu(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, *, blocks: bool = False) -> None:
     """dst = the larger of src0 - src1 and 0."""
-    _issue("sub_relu", dst, src0, src1)
+    _issue("sub_relu", dst, src0, src1, blocks=blocks)
 
 
-def add_relu_cast(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+def add_relu_cast(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, *, blocks: bool = False) -> None:
     """dst = the larger of src0 + src1 and 0, in the format of dst; rounded to nearest even, integers saturated."""
-    _issue("add_relu_cast", dst, src0, src1)
+    _issue("add_relu_cast", dst, src0, src1, blocks=blocks)
 
 
-def sub_relu_cast(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+def sub_relu_cast(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, *, blocks: bool = False) -> None:
     """dst = the larger of src0 - src1 and 0, in the format of dst; rounded to nearest even, integers saturated."""
-    _issue("sub_relu_cast", dst, src0, src1)
+    _issue("sub_relu_cast", dst, src0, src1, blocks=blocks)
 
 
-def mul_cast(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+def mul_cast(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, *, blocks: bool = False) -> None:
     """dst = src0 * src1 in the format of dst; rounded to nearest even and saturated."""
-    _issue("mul_cast", dst, src0, src1)
+    _issue("mul_cast", dst, src0, src1, blocks=blocks)
 
 
-def fused_mul_add(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+def fused_mul_add(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, *, blocks: bool = False) -> None:
     """dst = src0 * dst + src1."""
-    _issue("fused_mul_add", dst, src0, src1)
+    _issue("fused_mul_add", dst, src0, src1, blocks=blocks)
 
 
-def fused_mul_add_relu(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor) -> None:
+def fused_mul_add_relu(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, *, blocks: bool = False) -> None:
     """dst = the larger of src0 * dst + src1 and 0."""
-    _issue("fused_mul_add_relu", dst, src0, src1)
+    _issue("fused_mul_add_relu", dst, src0, src1, blocks=blocks)
 
 
-def axpy(dst: LocalTensor, src: LocalTensor, scalar: Scalar) -> None:
+def axpy(dst: LocalTensor, src: LocalTensor, scalar: Scalar, *, blocks: bool = False) -> None:
     """dst = scalar * src + dst; an fp16 source may be summed in fp32."""
-    _issue("axpy", dst, src, scalar=scalar)
+    _issue("axpy", dst, src, scalar=scalar, blocks=blocks)
 
 
-def adds(dst: LocalTensor, src: LocalTensor, scalar: Scalar) -> None:
+def adds(dst: LocalTensor, src: LocalTensor, scalar: Scalar, *, blocks: bool = False) -> None:
     """dst = src + scalar."""
-    _issue("adds", dst, src, scalar=scalar)
+    _issue("adds", dst, src, scalar=scalar, blocks=blocks)
 
 
-def muls(dst: LocalTensor, src: LocalTensor, scalar: Scalar) -> None:
+def muls(dst: LocalTensor, src: LocalTensor, scalar: Scalar, *, blocks: bool = False) -> None:
     """dst = src * scalar."""
-    _issue("muls", dst, src, scalar=scalar)
+    _issue("muls", dst, src, scalar=scalar, blocks=blocks)
 
 
-def maxs(dst: LocalTensor, src: LocalTensor, scalar: Scalar) -> None:
+def maxs(dst: LocalTensor, src: LocalTensor, scalar: Scalar, *, blocks: bool = False) -> None:
     """dst = the larger of src and scalar."""
-    _issue("maxs", dst, src, scalar=scalar)
+    _issue("maxs", dst, src, scalar=scalar, blocks=blocks)
 
 
-def mins(dst: LocalTensor, src: LocalTensor, scalar: Scalar) -> None:
+def mins(dst: LocalTensor, src: LocalTensor, scalar: Scalar, *, blocks: bool = False) -> None:
     """dst = the smaller of src and scalar."""
-    _issue("mins", dst, src, scalar=scalar)
+    _issue("mins", dst, src, scalar=scalar, blocks=blocks)
 
 
-def leaky_relu(dst: LocalTensor, src: LocalTensor, scalar: Scalar) -> None:
+def leaky_relu(dst: LocalTensor, src: LocalTensor, scalar: Scalar, *, blocks: bool = False) -> None:
     """dst = src where src >= 0, else src * scalar."""
-    _issue("leaky_relu", dst, src, scalar=scalar)
+    _issue("leaky_relu", dst, src, scalar=scalar, blocks=blocks)
 
 
-def shift_left(dst: LocalTensor, src: LocalTensor, scalar: int) -> None:
+def shift_left(dst: LocalTensor, src: LocalTensor, scalar: int, *, blocks: bool = False) -> None:
     """dst = src << scalar, on integers."""
-    _issue("shift_left", dst, src, scalar=scalar)
+    _issue("shift_left", dst, src, scalar=scalar, blocks=blocks)
 
 
-def shift_right(dst: LocalTensor, src: LocalTensor, scalar: int) -> None:
+def shift_right(dst: LocalTensor, src: LocalTensor, scalar: int, *, blocks: bool = False) -> None:
     """dst = src >> scalar, keeping the sign of signed integers."""
-    _issue("shift_right", dst, src, scalar=scalar)
+    _issue("shift_right", dst, src, scalar=scalar, blocks=blocks)
 
 
-def exp(dst: LocalTensor, src: LocalTensor) -> None:
+def exp(dst: LocalTensor, src: LocalTensor, *, blocks: bool = False) -> None:
     """dst = e to the power of src."""
-    _issue("exp", dst, src)
+    _issue("exp", dst, src, blocks=blocks)
 
 
-def ln(dst: LocalTensor, src: LocalTensor) -> None:
+def ln(dst: LocalTensor, src: LocalTensor, *, blocks: bool = False) -> None:
     """dst = natural logarithm of src."""
-    _issue("ln", dst, src)
+    _issue("ln", dst, src, blocks=blocks)
 
 
-def sqrt(dst: LocalTensor, src: LocalTensor) -> None:
+def sqrt(dst: LocalTensor, src: LocalTensor, *, blocks: bool = False) -> None:
     """dst = square root of src."""
-    _issue("sqrt", dst, src)
+    _issue("sqrt", dst, src, blocks=blocks)
 
 
-def rsqrt(dst: LocalTensor, src: LocalTensor) -> None:
+def rsqrt(dst: LocalTensor, src: LocalTensor, *, blocks: bool = False) -> None:
     """dst = 1 / square root of src."""
-    _issue("rsqrt", dst, src)
+    _issue("rsqrt", dst, src, blocks=blocks)
 
 
-def reciprocal(dst: LocalTensor, src: LocalTensor) -> None:
+def reciprocal(dst: LocalTensor, src: LocalTensor, *, blocks: bool = False) -> None:
     """dst = 1 / src."""
-    _issue("reciprocal", dst, src)
+    _issue("reciprocal", dst, src, blocks=blocks)
 
 
-def abs(dst: LocalTensor, src: LocalTensor) -> None:
+def abs(dst: LocalTensor, src: LocalTensor, *, blocks: bool = False) -> None:
     """dst = magnitude of src."""
-    _issue("abs", dst, src)
+    _issue("abs", dst, src, blocks=blocks)
 
 
-def relu(dst: LocalTensor, src: LocalTensor) -> None:
+def relu(dst: LocalTensor, src: LocalTensor, *, blocks: bool = False) -> None:
     """dst = the larger of src and 0."""
-    _issue("relu", dst, src)
+    _issue("relu", dst, src, blocks=blocks)
 
 
-def copy(dst: LocalTensor, src: LocalTensor) -> None:
+def copy(dst: LocalTensor, src: LocalTensor, *, blocks: bool = False) -> None:
     """dst = src, UB to UB, on formats of 2 or 4 bytes."""
-    _issue("copy", dst, src)
+    _issue("copy", dst, src, blocks=blocks)
 
 
-def duplicate(dst: LocalTensor, value: Scalar, mask: tuple[int, int] | None = None) -> None:
+def duplicate(dst: LocalTensor, value: Scalar, mask: tuple[int, int] | None = None, *, blocks: bool = False) -> None:
     """Fill dst with *value*.
 
     With *mask* (first, last + 1) fill only these columns of a dst (rows, columns) of at most one repeat a row, so
     that columns which do not begin on a 32 B block can be filled.
     """
-    _issue("duplicate", dst, scalar=value, mask=mask)
+    _issue("duplicate", dst, scalar=value, mask=mask, blocks=blocks)
 
 
-def cast(dst: LocalTensor, src: LocalTensor, round_mode: RoundMode) -> None:
+def cast(dst: LocalTensor, src: LocalTensor, round_mode: RoundMode, *, blocks: bool = False) -> None:
     """dst = src in the format of dst; fp32 to fp32 rounds to whole numbers."""
-    _issue("cast", dst, src, round_mode=round_mode)
+    _issue("cast", dst, src, round_mode=round_mode, blocks=blocks)
 
 
 def cast_deq(
@@ -374,6 +378,7 @@ def _issue(
     comparison: Comparison | str | None = None,
     mask: tuple[int, int] | None = None,
     dequantization: Dequantization | None = None,
+    blocks: bool = False,
 ) -> None:
     where = user_line()
     faults = [
@@ -401,6 +406,7 @@ def _issue(
         comparison=comparison,
         mask=mask,
         dequantization=dequantization,
+        blocks=blocks,
     )
     faults = list(whole.operand_faults(chip))
     if faults:

@@ -43,7 +43,9 @@ L2_TOTAL = "l2.total_bytes_per_cycle"
 _HBM_MIXED = "hbm.mixed_bytes_per_second"
 MISS_EXTRA = "l2.miss_extra_cycles"
 VECTOR_OPS = "vector.ops"
-_GEOMETRY = ("fractal_rows", "fractal_bytes_k", "line_bytes", "repeat_bytes", "block_bytes")
+_GEOMETRY = (
+    "fractal_rows", "fractal_bytes_k", "line_bytes", "repeat_bytes", "block_bytes", "bank_groups", "bank_bytes",
+)  # fmt: skip
 """What instructions ask for as well, but what would be another machine with another value."""
 _COSTS = ("first_cycles", "further_cycles", "latency_cycles")
 _SCALAR = frozenset(name for name in METRIC_NAMES if name.endswith("_scalar"))

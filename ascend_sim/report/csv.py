@@ -1,4 +1,4 @@
-"""PipeUtilization.csv and Memory.csv with the columns of the vendor's `msprof op`.
+"""PipeUtilization.csv, Memory.csv and ResourceConflictRatio.csv with the columns of the vendor's `msprof op`.
 
 One row for each core, lumped cores written out. Columns of the other kind of core hold NA, as the vendor's do.
 Columns that need what is not modelled (instruction cache, scalar waits by event id, main memory by core) are left
@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ascend_sim.config import Chip
 from ascend_sim.isa.words import CoreKind, Pipe, Space
 from ascend_sim.kernel.program import CoreId
+from ascend_sim.observe.banks import BankConflicts
 from ascend_sim.observe.statistics import CoreStatistics
 from ascend_sim.observe.timeline import Path, metric_name, path_of
 
@@ -36,6 +37,18 @@ def pipe_utilization(statistics: Sequence[CoreStatistics], chip: Chip) -> str:
 def memory(statistics: Sequence[CoreStatistics], chip: Chip) -> str:
     """The text of Memory.csv."""
     return _table(statistics, chip, [*_prefix(), *_memory()])
+
+
+def resource_conflict_ratio(
+    statistics: Sequence[CoreStatistics], conflicts: Mapping[CoreId, BankConflicts], chip: Chip
+) -> str:
+    """The text of ResourceConflictRatio.csv; *conflicts* are those of the banks of UB by core.
+
+    aiv_vec_bankgroup_cflt_ratio is the share of the core's time in which accesses wait for their bank group.
+    aiv_vec_bank_cflt_ratio is that which reads and writes in one bank would take if every repeat wrote while it reads:
+    a bound that is not in the time.
+    """
+    return _table(statistics, chip, [*_prefix(), *_conflicts(conflicts)])
 
 
 def block_ids(statistics: Sequence[CoreStatistics], chip: Chip) -> dict[CoreId, int]:
@@ -115,6 +128,19 @@ def _memory() -> Iterable[_Column]:
         yield _moved(f"{name}_datas(KB)", kind, path)
     for name, kind, path in paths:
         yield _usage(f"{name}_bw_usage_rate(%)", kind, path)
+
+
+def _conflicts(conflicts: Mapping[CoreId, BankConflicts]) -> Iterable[_Column]:
+    """The cores that one row of statistics stands for are alike, so the first of them tells."""
+    aiv = CoreKind.AIV
+    yield (
+        "aiv_vec_bankgroup_cflt_ratio", aiv,
+        lambda one, chip: _share(conflicts[one.members[0]].group_cycles, one.total),
+    )  # fmt: skip
+    yield (
+        "aiv_vec_bank_cflt_ratio", aiv,
+        lambda one, chip: _share(conflicts[one.members[0]].clash_cycles, one.total),
+    )  # fmt: skip
 
 
 def _busy(kind: CoreKind, pipe: Pipe) -> Iterable[_Column]:

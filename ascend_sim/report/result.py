@@ -17,7 +17,8 @@ class RunResult:
     the launch to the last visible result, *time_us* is the same at the chip's clock, *flops* the useful operations
     of the problem, *flops_utilization* the share of the chip's peak for the format of the matrices. *depends_on* are
     the figures of the chip that the time depends on most, *expected_error* the errors of the times of measured kernels
-    of this kind. *numerics* is None for a run that computed no numbers or had no reference.
+    of this kind. *ub_banks* counts the bank conflicts of vector instructions on all cores. *numerics* is None for a run
+    that computed no numbers or had no reference.
     """
 
     program: str
@@ -31,6 +32,7 @@ class RunResult:
     flops_utilization: float
     pipes: dict[str, float]
     memory: dict[str, int | float]
+    ub_banks: dict[str, int]
     bound_by: str
     critical_path: list[dict[str, str | float | int]]
     depends_on: list[dict[str, Any]]

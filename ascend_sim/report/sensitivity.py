@@ -10,8 +10,8 @@ SMALL = 0.005
 """Elasticities of a smaller magnitude are only counted in the table."""
 
 LEFT_OUT = (
-    "left out: dies, core counts, capacities, fractal geometry, line, sector, repeat and block sizes, numbers of flags "
-    "and repeats"
+    "left out: dies, core counts, capacities, fractal geometry, line, sector, repeat, block and bank sizes, numbers "
+    "of flags and repeats"
 )
 
 

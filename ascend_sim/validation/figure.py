@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ascend_sim.errors import ArgumentError, Diagnostic
+from ascend_sim.report.files import write_bytes
 from ascend_sim.validation.csv_file import counted
 from ascend_sim.validation.data import Role
 from ascend_sim.validation.run import Comparison
@@ -78,10 +80,9 @@ def write_figure(path: Path, comparisons: Sequence[Comparison]) -> None:
             _name_worst(values, errors, own, _draw_errors(errors, unit, own, styles))
         figure.text(0.5, 1 - 0.1 / height, CAPTION, ha="center", va="top")
         _draw_key(figure, styles, done, columns)
-        try:
-            figure.savefig(path, dpi=150, metadata={"Software": None})
-        except OSError as error:
-            raise ArgumentError(Diagnostic(f"cannot be written: {error.strerror or error}", str(path))) from None
+        image = BytesIO()
+        figure.savefig(image, dpi=150, format="png", metadata={"Software": None})
+    write_bytes(path, image.getvalue())
 
 
 def _styles(comparisons: Sequence[Comparison]) -> Styles:

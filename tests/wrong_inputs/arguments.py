@@ -47,6 +47,21 @@ CASES = (
         "--trace-window 9:5: write BEGIN:END in microseconds, such as 10:25.5",
     ),
     command(
+        "a seed that is none",
+        "run vector_add --adversarial x",
+        "--adversarial x: write a seed such as 7, or a range such as 0:99",
+    ),
+    command(
+        "seeds that end before they begin",
+        "run vector_add --adversarial 5:2",
+        "--adversarial 5:2: write a seed such as 7, or a range such as 0:99",
+    ),
+    command(
+        "seeds without numbers",
+        "run vector_add --adversarial 5 --no-data",
+        "--adversarial compares numbers, which --no-data leaves out; drop one of them",
+    ),
+    command(
         "a kind of core that does not exist",
         "show gemm --core aix",
         "--core aix: there is no such kind of core; write aic (cube) or aiv (vector)",

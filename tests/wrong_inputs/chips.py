@@ -210,6 +210,22 @@ OVERRIDES = (
         changes="--set chip.cores.aic_per_die=2 --set launch.blocks=5",
     ),
     changed(
+        "--set of figures beyond any chip",
+        "--set chip.buffers.l1_bytes=1e308: buffers.l1_bytes: must be at most 16777216 bytes, but it is ...",
+        "--set chip.clock_hz=1e308: clock_hz: must be at most 1000000000000 Hz, but it is 1e+308",
+        "--set chip.dies=1e300: dies: must be at most 1000, but it is ...",
+        "--set chip.hbm.bytes_per_second=5e-324: hbm.bytes_per_second: must be at least 1e-06 bytes per second, but "
+        "it is 5e-324",
+        changes="--set chip.buffers.l1_bytes=1e308 --set chip.clock_hz=1e308 --set chip.dies=1e300 "
+        "--set chip.hbm.bytes_per_second=5e-324",
+    ),
+    changed(
+        "--set of more cores than are simulated",
+        "--set chip.cores.aic_per_die=1000: cores.aic_per_die: all dies would have 12000 cores, and at most 10000 are "
+        "simulated; lower dies, aic_per_die or aiv_per_aic",
+        changes="--set chip.cores.aic_per_die=1000 --set chip.dies=4",
+    ),
+    changed(
         "several wrong --set",
         "--set a: there is no '=' in it; ...",
         "--set b=: there is no value after '='; write b=null for none",

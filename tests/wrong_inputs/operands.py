@@ -32,7 +32,8 @@ def overflow(space: str, shape: str, dtype: str, need: int, limit: int) -> Case:
         f"a buffer larger than {space}",
         f'core.tensor("big", Space.{space}, {shape}, {dtype})  # here',
         f"here: {space} overflows at buffer 'big': it needs bytes 0 to {need}, the memory has {limit} B "
-        f"(in use: big {need}); make tiles smaller or rings shallower",
+        f"(in use: big {need}); make tiles smaller or rings shallower; by address: 0 to {need} big "
+        f"(kernel.py:...)",
         cores="cube",
     )
 
@@ -45,7 +46,38 @@ BUFFERS = (
         core.tensor("second", Space.UB, (256, 128), fp32)  # here
         """,
         "here: UB overflows at buffer 'second': it needs bytes 131072 to 262144, the memory has 196608 B "
-        "(in use: first 131072, second 131072); make tiles smaller or rings shallower",
+        "(in use: first 131072, second 131072); make tiles smaller or rings shallower; by address: 0 to 131072 first "
+        "(kernel.py:...); 131072 to 262144 second (kernel.py:...)",
+    ),
+    kernel(
+        "a deep overflow",
+        """
+        core.ring("in", (Space.UB, (128, 128), fp32), buffers=4, fill=Pipe.MTE2, drain=Pipe.V)  # here
+        core.tensor("behind", Space.UB, 4096, fp32)
+        """,
+        "here: UB overflows at buffer 'in[3]': it needs bytes 196608 to 262144, the memory has 196608 B (in use: "
+        "in[0] 65536, in[1] 65536, in[2] 65536, in[3] 65536); make tiles smaller or rings shallower; by address: 0 to "
+        "65536 in[0], 65536 to 131072 in[1], 131072 to 196608 in[2], 196608 to 262144 in[3] (kernel.py:...)",
+    ),
+    vector(
+        "a buffer at no multiple of its alignment",
+        'core.buffer("b", Space.UB, 64, at=100)',
+        "here: buffer 'b': at=100 is not a multiple of 32 B, the alignment in UB; the nearest addresses are 96 and "
+        "128",
+    ),
+    vector(
+        "a buffer before the beginning",
+        'core.buffer("b", Space.UB, 64, at=-32)',
+        "here: buffer 'b': at=-32 is not a whole number of bytes from 0 on; use // to divide",
+    ),
+    kernel(
+        "buffers that overlap",
+        """
+        core.buffer("a", Space.UB, 1024, at=0)
+        core.buffer("b", Space.UB, 1024, at=512)  # here
+        """,
+        "here: buffer 'b' (bytes 512 to 1536, kernel.py:...) overlaps buffer 'a' (bytes 0 to 1024, kernel.py:...): "
+        "place it at 1024 or behind, or lay tiles of both over one buffer with buffer.tile(..., start=)",
     ),
     overflow("L1", "(1024, 512)", "fp16", 1048576, 524288),
     overflow("L0A", "(256, 256)", "fp16", 131072, 65536),

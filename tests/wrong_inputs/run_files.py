@@ -225,7 +225,29 @@ SYNTAX = (
     run(
         "nested without end",
         "a: " + "[" * 1000,
+        "run.yaml:1:54: lists or mappings are nested more than 50 deep; flatten them",
+    ),
+    run(
+        "nested without brackets",
+        "- " * 1000,
         "run.yaml: lists or mappings are nested too deeply to be read; flatten them",
+    ),
+    run(
+        "aliases that multiply",
+        HEAD + "problem:\n  a: &a0 [1]\n" + "".join(f"  a{i}: &a{i} [{f'*a{i - 1}, ' * 9}]\n" for i in range(1, 10)),
+        "run.yaml:1:1: the aliases repeat their anchors to more than 100000 values; write fewer of them",
+    ),
+    run(
+        "a whole number that no format holds",
+        HEAD + f"problem: {{length: 0x{'f' * 4000}}}\n",
+        f"run.yaml:3:19: the whole number 0x{'f' * 55}... is too large, as it is beyond 1.8e+308; write a "
+        "smaller one",
+    ),
+    run(
+        "a whole number of thousands of digits",
+        HEAD + f"problem: {{length: {'9' * 5000}}}\n",
+        f"run.yaml:3:19: the whole number {'9' * 57}... is too large, as it is beyond 1.8e+308; write a "
+        "smaller one",
     ),
     run("an empty file", "", "run.yaml:1:1: the file is empty; write at least one 'key: value' line"),
     run(

@@ -76,6 +76,18 @@ FLAGS = (
 
 RINGS = (
     kernel(
+        "flags with an id of a ring",
+        """
+        core.ring("in", (Space.UB, 64, fp32), fill=Pipe.MTE2, drain=Pipe.V)
+        asc.set_flag(Pipe.MTE2, Pipe.V, 0)  # here
+        asc.wait_flag(Pipe.MTE2, Pipe.V, 0)  # there
+        """,
+        "here: set_flag: event id 0 PIPE_MTE2->PIPE_V belongs to ring 'in' (kernel.py:...); ids 2..7 are free: use one "
+        "of them",
+        "there: wait_flag: event id 0 PIPE_MTE2->PIPE_V belongs to ring 'in' (kernel.py:...); ids 2..7 are free: use "
+        "one of them",
+    ),
+    kernel(
         "more event ids than there are",
         """
         core.ring("first", (Space.UB, 64, fp32), buffers=5, fill=Pipe.MTE2, drain=Pipe.V)
@@ -218,10 +230,25 @@ asc.data_copy(gm.z, t)
             asc.cross_core_set_flag(1, Pipe.MTE3)
         """,
         "here: deadlock on die0.core0.cubecore0: PIPE_S waits for cross_core_set_flag 1, mode 2, from "
-        "its vector core 0, its vector core 1: set it on the vector core once for each wait",
+        "its vector core 0, its vector core 1: set it on the vector core once for each wait; the next one of its "
+        "vector core 0, its vector core 1 is at kernel.py:...: it has not been issued, since the scalar unit there is "
+        "held at kernel.py:... by cross_core_wait_flag 0, mode 2",
         "there: deadlock on die0.core0.veccore0 and 1 more: PIPE_S waits for cross_core_set_flag 0, mode 2, "
-        "from its cube core: set it on the cube core once for each wait",
+        "from its cube core: set it on the cube core once for each wait; the next one of its cube core is at "
+        "kernel.py:...: it has not been issued, since the scalar unit there is held at kernel.py:... by "
+        "cross_core_wait_flag 1, mode 2",
+        "here: deadlock chain on die0.core0.cubecore0: PIPE_S (kernel.py:...) waits for PIPE_S of its vector core 0, "
+        "PIPE_S of its vector core 0 (kernel.py:...) waits for PIPE_S",
         cores="mix",
+    ),
+    kernel(
+        "a wait for vector cores that are not there",
+        """
+        asc.cross_core_wait_flag(1)  # here
+        """,
+        "here: deadlock on die0.core0.cubecore0: PIPE_S waits for cross_core_set_flag 1, mode 2, but no core that this "
+        "here: deadlock on die0.core0.cubecore0: PIPE_S waits for cross_core_set_flag 1, mode 2, but no core that "
+        cores="cube",
     ),
     kernel(
         "a flag set twice",

@@ -1,0 +1,50 @@
+"""How long and how often fuzzing tests try, and what ends a case that does not end itself."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+
+from hypothesis import HealthCheck, settings
+
+LONG = os.environ.get("ASCEND_SIM_FUZZ") == "long"
+"""Whether to try new cases for a long time, as `make fuzz` does, instead of a few that are always the same."""
+
+
+def cases(short: int, long: int) -> settings:
+    """The settings of a test that tries *short* cases, or *long* ones in a long run."""
+    return settings(
+        max_examples=long if LONG else short,
+        derandomize=not LONG,
+        database=None,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+    )
+
+
+class TooSlow(BaseException):
+    """A case takes too long; not an Exception, so that nothing on the way takes it for one of the program's."""
+
+
+@contextlib.contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Raise TooSlow in what takes longer than *seconds*; kill the process if even that does not end it."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TooSlow
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    faulthandler.dump_traceback_later(3 * seconds, exit=True, file=sys.__stderr__)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        faulthandler.cancel_dump_traceback_later()
+        signal.signal(signal.SIGALRM, before)
