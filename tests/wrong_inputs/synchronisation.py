@@ -246,8 +246,9 @@ asc.data_copy(gm.z, t)
         """
         asc.cross_core_wait_flag(1)  # here
         """,
-        "here: deadlock on die0.core0.cubecore0: PIPE_S waits for cross_core_set_flag 1, mode 2, but no core that this "
         "here: deadlock on die0.core0.cubecore0: PIPE_S waits for cross_core_set_flag 1, mode 2, but no core that "
+        'this mode joins takes part in the kernel: write cores="mix" for cube cores with their vector cores, or '
+        'another mode',
         cores="cube",
     ),
     kernel(
