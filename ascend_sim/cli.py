@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -89,12 +90,15 @@ def run(
     from rich.console import Console
 
     from ascend_sim.config import load_run
+    from ascend_sim.engine.adversary import seeds_of
     from ascend_sim.engine.budget import Budget
     from ascend_sim.report.files import make_folder
     from ascend_sim.report.summary import print_summary
     from ascend_sim.simulate import simulate
 
-    window, seeds = _window(trace_window), _seeds(adversarial, data)
+    window, seeds = _window(trace_window), seeds_of(adversarial)
+    if seeds and data is False:
+        raise ArgumentError("--adversarial compares numbers, which --no-data leaves out; drop one of them")
     traced = trace or trace_all or trace_window is not None
     if traced and out is None:
         raise ArgumentError("--trace writes trace.json and needs a folder for it: add --out DIR")
@@ -382,18 +386,6 @@ def _window(text: str | None) -> Window:
     return window
 
 
-def _seeds(text: str | None, data: bool | None) -> range:
-    """The seeds written as SEED, or as FIRST:LAST with both included."""
-    if text is None:
-        return range(0)
-    if data is False:
-        raise ArgumentError("--adversarial compares numbers, which --no-data leaves out; drop one of them")
-    first, colon, last = text.partition(":")
-    if not first.isdecimal() or (colon and not last.isdecimal()) or (colon and int(last) < int(first)):
-        raise ArgumentError(f"--adversarial {text}: write a seed such as 7, or a range such as 0:99")
-    return range(int(first), int(last or first) + 1)
-
-
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line with *arguments* (those of the process by default) and exit with its code."""
     sys.exit(_exit_code(list(sys.argv[1:] if arguments is None else arguments)))
@@ -424,8 +416,18 @@ def _exit_code(arguments: list[str]) -> int:
         if isinstance(stop.__context__, BrokenPipeError):
             return _broken_pipe()
         raise
+    except OSError as error:
+        # Files are opened where their errors are told; what has no name is stdout.
+        return _internal(error, debug) if error.filename or error.errno != errno.ENOSPC else _unwritable(error)
     except Exception as error:
         return _internal(error, debug)
+
+
+def _unwritable(error: OSError) -> int:
+    """Stdout takes no more; leave nothing that the interpreter would flush at exit."""
+    _complain(f"the output cannot be written: {error.strerror}; make room where it goes")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 2
 
 
 def _complain(text: str) -> None:

@@ -345,10 +345,22 @@ COMMANDS = tuple(
 
 @dataclass(frozen=True)
 class Damaged:
-    """Files, of which one or more are damaged, and a command that reads them."""
+    """Files, of which one may be damaged, and a command that reads them; *intact* are the same files undamaged."""
 
     files: dict[str, bytes]
     command: tuple[str, ...]
+    intact: dict[str, str]
+
+    def __repr__(self) -> str:
+        """The command and the first damaged lines; the files are too long to be printed."""
+        lines = [f"ascend-sim {' '.join(map(repr, self.command))}"]
+        for name, content in self.files.items():
+            before = {ascii(line) for line in self.intact[name].encode().split(b"\n")}
+            damaged = [ascii(line) for line in content.split(b"\n") if ascii(line) not in before]
+            missing = len(before - {ascii(line) for line in content.split(b"\n")})
+            if damaged or missing:
+                lines += [f"{name}: {missing} lines are missing, and there are", *(one[:300] for one in damaged[:30])]
+        return "\n".join(lines)
 
 
 @st.composite
@@ -358,7 +370,7 @@ def damaged_case(draw: Draw, part: str) -> Damaged:
     texts = intact(run, chip)
     damaged = draw(st.one_of(damaged_bytes(texts[part].encode()), damaged_structure(texts[part])))
     files = {name: text.encode() for name, text in texts.items()}
-    return Damaged({**files, part: damaged}, draw(st.sampled_from(COMMANDS)))
+    return Damaged({**files, part: damaged}, draw(st.sampled_from(COMMANDS)), texts)
 
 
 NUMBERS = (
@@ -383,7 +395,7 @@ def damaged_override(draw: Draw) -> Damaged:
     else:
         for _ in range(draw(st.integers(1, 3))):
             command += ["--set", _written(draw, _paths(_tree(texts[RUN])) + figures)]
-    return Damaged({name: text.encode() for name, text in texts.items()}, tuple(command))
+    return Damaged({name: text.encode() for name, text in texts.items()}, tuple(command), texts)
 
 
 def _written(draw: Draw, paths: list[str]) -> str:

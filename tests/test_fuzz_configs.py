@@ -79,6 +79,7 @@ def test_a_damaged_override(case: Damaged) -> None:
 def test_intact_files_run(run: str) -> None:
     """Undamaged, every small run comes to its end, so that the damage is what the other tests see."""
     chip = names("chips")[sorted(SMALL).index(run) % len(names("chips"))]
-    files = {name: text.encode() for name, text in intact(run, chip).items()}
+    texts = intact(run, chip)
+    files = {name: text.encode() for name, text in texts.items()}
 
-    assert [run_case(Damaged(files, command))[::2] for command in COMMANDS] == [(0, "")] * len(COMMANDS)
+    assert [run_case(Damaged(files, command, texts))[::2] for command in COMMANDS] == [(0, "")] * len(COMMANDS)

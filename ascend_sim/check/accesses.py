@@ -67,13 +67,14 @@ _GM = _MEMORIES.index(Space.GM)
 class Cell:
     """What is known of one region of one memory."""
 
-    __slots__ = ("adders", "readers", "region", "whole", "writer", "written")
+    __slots__ = ("adders", "first", "readers", "region", "whole", "writer", "written")
 
     def __init__(self, region: Region, whole: bool) -> None:
         self.region = region
         self.writer: Access | None = None
+        self.first: Access | None = None
         self.readers: dict[tuple[int, int], Access] = {}
-        self.adders: dict[tuple[int, int], Access] = {}
+        self.adders: dict[tuple[int, int, DType | None], Access] = {}
         self.written = False
         self.whole = whole
 
@@ -185,17 +186,26 @@ class Accesses:
             last = cell.writer
             # What waits for those that read a value or added to it waits for the one that wrote it.
             if not (found or last is None or (last.joined == joined and clock[last.place] >= last.number)):
-                self._clash(last, access, cell.region)
+                first = cell.first
+                again = first is not None and (first.joined, first.place) == (last.joined, last.place)
+                # A read that waits for an earlier write of the same pipe was to come before the next one.
+                overtaken = again and first is not None and last.joined == joined and clock[last.place] >= first.number
+                self._clash(last, access, cell.region, kind == READ and overtaken)
 
     def _clash(self, before: Access, access: Access, region: Region, early: bool = False) -> bool:
         """Report two accesses that nothing orders, unless their own pipe does; return whether they are a race.
 
-        *early* says that the one before read what nobody had written: if it is on another core, it was to come second.
+        *early* says that the two were meant the other way round, if they are on different cores: a read before anybody
+        had written, or a read that was to come before the next write.
         """
+        tile, here = access.step.instruction.unit_tile, before.core is access.core
+        handed_over = tile is not None and tile == before.step.instruction.unit_tile and here
+        if handed_over and space_of(access.operand) is Space.L0C:
+            return False
         if before.core is access.core and before.pipe == access.pipe:
             if before.kind == READ:
                 return False  # a pipe has read when it begins the next instruction
-            if before.step.instruction.forwards and access.step.instruction.forwards:
+            if before.step.instruction.forwards and access.step.instruction.forwards and _same_tile(before, access):
                 return False
             if _same_again(before, access):
                 return False
@@ -212,8 +222,7 @@ class Accesses:
         return True
 
     def _any_order(self, before: Access, access: Access) -> None:
-        """Hint at floating-point sums whose last bits depend on who comes first; the additions of a pipe keep "
-        "theirs."""
+        """Hint at floating-point sums whose last bits depend on who comes first; one pipe keeps its order."""
         if access.format is None or not access.format.is_float:
             return
         if before.core is access.core and before.pipe == access.pipe:
@@ -266,7 +275,7 @@ def _record(access: Access, at: int, cell: Cell, layout: Layout, cells: dict[int
         cell.readers[key] = access
         return
     if access.kind == ADD:
-        cell.adders[key] = access
+        cell.adders[*key, access.format] = access
         cell.written = True
         return
     for other in layout.inside[at]:
@@ -279,6 +288,15 @@ def _record(access: Access, at: int, cell: Cell, layout: Layout, cells: dict[int
             if inner.adders:
                 inner.adders.clear()
     cell.writer = access
+    cell.first = cell.first or access
+
+
+def _same_tile(before: Access, access: Access) -> bool:
+    """Whether two operands are one tile laid out alike, so that fractal follows fractal."""
+    one, other = before.operand, access.operand
+    if isinstance(one, GlobalTensor) or isinstance(other, GlobalTensor):
+        return False
+    return (one.address, one.tile, one.shape) == (other.address, other.tile, other.shape)
 
 
 def _same_again(before: Access, access: Access) -> bool:

@@ -9,10 +9,10 @@ from ascend_sim.errors import Diagnostic
 from ascend_sim.isa.source import SourceLine
 
 Kind = Literal[
-    "race", "deadlock", "set-twice", "never-waited-for", "flag-counter", "flag-modes", "vector-cores-disagree",
-    "uninitialised", "wrong-numbers", "not-a-number", "overflow", "exponent-add", "hardware-rule",
-    "barrier", "redundant-flag", "atomic-order", "small-transfer", "misaligned-transfer", "single-buffer",
-    "bank-conflict",
+    "race", "deadlock", "set-twice", "never-waited-for", "flag-counter", "flag-modes", "flag-pipes",
+    "vector-cores-disagree", "uninitialised", "wrong-numbers", "not-a-number", "overflow", "exponent-add",
+    "hardware-rule", "barrier", "redundant-flag", "atomic-order", "small-transfer", "misaligned-transfer",
+    "single-buffer", "bank-conflict",
 ]  # fmt: skip
 """What a finding can be; docs/errors has a page for each."""
 

@@ -35,6 +35,7 @@ class FlagUse:
         self._sent: dict[Route, int] = defaultdict(int)
         self._taken: dict[Route, list[int]] = defaultdict(list)
         self._waits: dict[SourceLine, list[int]] = defaultdict(lambda: [0, 0])
+        self._last_cross: dict[tuple[int, int], tuple[int, int, Step]] = {}
         self._setters: dict[SourceLine, SourceLine] = {}
 
     def set(self, core: Core, step: Step, clock: Clock) -> None:
@@ -69,9 +70,10 @@ class FlagUse:
         seen[1] += all(a <= b for a, b in zip(signal.clock, known, strict=True))
         self._setters[step.instruction.where] = signal.step.instruction.where
 
-    def cross_set(self, core: Core, step: Step, clock: Clock) -> None:
-        """A cross_core_set_flag with what its pipe knows."""
+    def cross_set(self, core: Core, pipe: int, step: Step, clock: Clock) -> None:
+        """A cross_core_set_flag with what its pipe knows when it is carried out."""
         _, _, flag, mode, _ = step.operation
+        self._expect_one_order(core, pipe, step, clock)
         for receiver in self._machine.peers(core, mode):
             route = core.number, receiver.number, flag, mode
             self._sent[route] += 1
@@ -86,6 +88,25 @@ class FlagUse:
                     f"core wait for a flag of the other one at least every {self._limit} sets"
                 )
                 self.findings.add(key, Finding("flag-counter", message, where))
+
+    def _expect_one_order(self, core: Core, pipe: int, step: Step, clock: Clock) -> None:
+        """Report a cross-core flag that two pipes of a core set in no order: a wait could take either set."""
+        _, _, flag, mode, _ = step.operation
+        last = self._last_cross.get((core.number, flag))
+        place = self._places[core.number][pipe]
+        self._last_cross[core.number, flag] = pipe, clock[place], step
+        if last is None or last[0] == pipe or clock[self._places[core.number][last[0]]] >= last[1]:
+            return
+        where, other = step.instruction.where, last[2].instruction
+        key = "pipes", where, other.where
+        if not self.findings.again(key):
+            message = (
+                f"cross_core_set_flag {flag}, mode {mode}, on {step.instruction.pipe.value} and on {other.pipe.value} "
+                f"({other.where}) come in no fixed order: whoever waits cannot know which of them it has seen; use "
+                f"another id for one of them, or let {step.instruction.pipe.value} wait for {other.pipe.value} first "
+                f"(first on {core.id})"
+            )
+            self.findings.add(key, Finding("flag-pipes", message, where))
 
     def cross_waited(self, core: Core, step: Step, number: int, signals: list[Signal]) -> None:
         """A cross_core_wait_flag, the instruction *number* of the front end, takes *signals*."""

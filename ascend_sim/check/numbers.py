@@ -12,7 +12,7 @@ reads as -1 and is not noticed.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,9 @@ from ascend_sim.engine.functional import CoreMemory, Watch
 from ascend_sim.isa.instruction import Instruction, Operand, name_of, space_of
 from ascend_sim.isa.operands import GlobalTensor
 from ascend_sim.isa.regions import Region, region_of
+from ascend_sim.isa.source import SourceLine
 from ascend_sim.isa.words import Space
-from ascend_sim.kernel.program import CoreId, Program
+from ascend_sim.kernel.program import CoreId, Program, TensorDeclaration
 from ascend_sim.numerics import fp32, int32
 
 _EXPONENT = 0x7F800000
@@ -105,7 +106,8 @@ class NumberWatch(Watch):
     ) -> None:
         values = memory.read(destination).astype(np.float32)
         region, known = region_of(destination, _base(destination, memory)), self._broken[_where(destination, memory)]
-        known.pop(region, None)
+        for one in [one for one in known if region.covers(one)]:
+            del known[one]
         if np.isfinite(values).all():
             return
         nan = bool(np.isnan(values).any())
@@ -118,6 +120,9 @@ class NumberWatch(Watch):
     ) -> Origin | None:
         """Where the broken numbers of *destination* come from."""
         broken = [one for one in sources if (one.nan if nan else one.infinite or one.nan)]
+        if nan and not broken:
+            # inf - inf and its like are a consequence of what made the infinity, unless that was meant.
+            broken = [one for one in sources if one.infinite and one.origin is not None]
         if broken:
             source = broken[0]
             if source.origin is not None:
@@ -150,8 +155,8 @@ class NumberWatch(Watch):
             )
             return self._known("not-a-number", message, instruction, core, destination)
         message = (
-            f"{instruction.mnemonic} makes infinity in {where} out of finite numbers; scale before it, subtract the "
-            f"maximum before an exponential, or keep the value in fp32"
+            f"{instruction.mnemonic} makes infinity in {where} out of finite numbers; scale before it (subtract the "
+            f"maximum before an exponential, keep 0 out of quotients and logarithms), or keep the value in fp32"
         )
         return self._known("overflow", message, instruction, core, destination)
 
@@ -199,18 +204,42 @@ class NumberWatch(Watch):
     def findings(self, outputs: Mapping[str, NDArray[Any]]) -> list[Finding]:
         """What broke, with the origins that reach *outputs* as errors."""
         reached: dict[Origin, list[str]] = defaultdict(list)
-        known = self._broken[None, Space.GM]
+        for tensor, broken in self._broken_outputs(outputs):
+            for origin in self._origins_of(tensor, broken):
+                reached[origin].append(tensor.name)
+        return [
+            *(self._finding(one, reached.get(one, [])) for one in self._origins.values()),
+            *(self._finding(one, ["the numbers that are rescaled"]) for one in self._exponents.values()),
+        ]
+
+    def unexplained(self, outputs: Mapping[str, NDArray[Any]], kernel: SourceLine) -> Iterator[Finding]:
+        """Broken outputs without an origin, at the line of the *kernel*: most likely nobody has written them."""
+        for tensor, broken in self._broken_outputs(outputs):
+            if not self._origins_of(tensor, broken):
+                yield _unknown(tensor.name, broken, kernel)
+
+    def _broken_outputs(
+        self, outputs: Mapping[str, NDArray[Any]]
+    ) -> Iterator[tuple[TensorDeclaration, NDArray[np.bool_]]]:
+        """Each output that holds NaN or infinities, and which of its elements do."""
         for tensor in self._program.tensors:
             values = outputs.get(tensor.name)
-            if values is None or not tensor.dtype.is_float or np.isfinite(values.astype(np.float32)).all():
-                continue
-            whole = Region(tensor.address, 1, tensor.bytes, tensor.bytes)
-            for region, origin in known.items():
-                if region.overlaps(whole) and tensor.name not in reached[origin]:
-                    reached[origin].append(tensor.name)
-        return [self._finding(one, reached.get(one, [])) for one in self._origins.values()] + [
-            self._finding(one, ["the numbers that are rescaled"]) for one in self._exponents.values()
-        ]
+            if values is not None and tensor.dtype.is_float:
+                broken = ~np.isfinite(values.astype(np.float32).ravel())
+                if broken.any():
+                    yield tensor, broken
+
+    def _origins_of(self, tensor: TensorDeclaration, broken: NDArray[np.bool_]) -> list[Origin]:
+        """The origins whose regions hold *broken* elements of *tensor*."""
+        found: dict[Origin, None] = {}
+        for region, origin in self._broken[None, Space.GM].items():
+            for run in range(region.runs):
+                begin = region.begin + run * region.pitch - tensor.address
+                first, last = max(begin, 0) // tensor.dtype.bytes, (begin + region.length) // tensor.dtype.bytes
+                if last > first and broken[first:last].any():
+                    found[origin] = None
+                    break
+        return list(found)
 
     @staticmethod
     def _finding(origin: Origin, outputs: list[str]) -> Finding:
@@ -220,6 +249,17 @@ class NumberWatch(Watch):
             message += f"; it reaches output {names}" if outputs else "; it reaches no output here"
         message += f" (first on {origin.core})"
         return Finding(origin.kind, message, origin.instruction.where, bool(outputs), origin.places)
+
+
+def _unknown(name: str, broken: NDArray[np.bool_], kernel: SourceLine) -> Finding:
+    """An output with broken numbers that no instruction was seen to make: most likely nobody has written them."""
+    first = int(np.flatnonzero(broken)[0])
+    message = (
+        f"output '{name}' holds {int(np.count_nonzero(broken)):,} values that are NaN or infinite, the first of them "
+        f"element {first}, which no instruction was seen to break: write every element of it, and cast integers "
+        f"instead of reinterpreting them"
+    )
+    return Finding("uninitialised", message, kernel)
 
 
 def _where(operand: Operand, memory: CoreMemory) -> tuple[CoreId | None, Space]:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ascend_sim.config import Chip
-from ascend_sim.engine.lowering import CROSS_SET, CROSS_WAIT, PIPES, SCALAR, SET, WAIT
+from ascend_sim.engine.lowering import CROSS_SET, CROSS_WAIT, MOVE, PIPES, RUN_UNIT, SCALAR, SET, WAIT
 from ascend_sim.engine.untimed import Core, Listener, Step, Untimed
 from ascend_sim.kernel.program import Program
 
@@ -93,9 +93,17 @@ class Order(Listener):
         self._enter(core, pipe, step)
 
     def signalled(self, core: Core, pipe: int, step: Step) -> Signal:
-        if step.operation[0] in (SET, CROSS_SET):
-            self._enter(core, pipe, step)
-        return Signal(self.pipes[core.number][pipe].complete(), core, pipe, step)
+        mine = self.pipes[core.number][pipe]
+        if step.operation[0] == MOVE:
+            # A drain gives its tile of L0C back when it has read it; what it writes to global memory is not there yet.
+            return Signal(mine.clock.copy(), core, pipe, step)
+        if step.operation[0] == RUN_UNIT:
+            # A drain cannot end before the last mmad of its tile, and the matrix unit completes in order.
+            return Signal(mine.complete(), core, pipe, step)
+        self._enter(core, pipe, step)
+        if step.operation[0] == SET:
+            mine.begun -= 1  # a set is no work of its own: what says no more than it says nothing new
+        return Signal(mine.complete(), core, pipe, step)
 
     def heard(self, core: Core, pipe: int, step: Step, tokens: Sequence[Signal | None]) -> None:
         mine = self.pipes[core.number][pipe]

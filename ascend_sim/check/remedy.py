@@ -27,10 +27,18 @@ def order_between(first_core: CoreId, first: Instruction, second_core: CoreId, s
             "no flag joins a cube core with vector cores of another group: join the groups with mode=0 flags on one "
             "kind of core, and go on inside the group with mode=2"
         )
-    more = "" if mode == 2 else f", mode={mode}"
+    after, before = f"after line {first.where.line}", f"before line {second.where.line}"
+    if mode == 2:
+        return (
+            f"write cross_core_set_flag(id, {source}) {after} on the {_role(first_core)} core and "
+            f"cross_core_wait_flag(id) {before} on the {_role(second_core)} core"
+        )
+    everyone = "every vector core" if first_core.kind is CoreKind.AIV else "every cube core"
+    if mode == 1:
+        everyone = "both vector cores of a group"
     return (
-        f"write cross_core_set_flag(id, {source}{more}) after line {first.where.line} on the {_role(first_core)} core "
-        f"and cross_core_wait_flag(id{more}) before line {second.where.line} on the {_role(second_core)} core"
+        f"let {everyone} run cross_core_set_flag(id, {source}, mode={mode}) {after} and cross_core_wait_flag(id, "
+        f"mode={mode}) {before}, those that have nothing to do there as well"
     )
 
 

@@ -15,7 +15,7 @@ MOST = 25
 
 def summary(checked: Checked) -> str:
     """One line: what was checked, and how many findings there are."""
-    if not checked.instructions:
+    if checked.refused:
         found = _count(len(checked.errors), "error")
         return f"checked {checked.program} on {checked.chip}: the hardware would not take it: {found}"
     looked = "order, flags, memory" + (", numbers" if checked.with_numbers else "")

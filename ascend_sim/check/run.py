@@ -14,7 +14,7 @@ from ascend_sim.config import RunConfig
 from ascend_sim.engine.functional import execute, generated_inputs
 from ascend_sim.engine.machine import Schedule, simulate_timing
 from ascend_sim.engine.observer import Observer
-from ascend_sim.errors import DeadlockError, FlagError, KernelError, NumericsError, SimulatedProgramError
+from ascend_sim.errors import DeadlockError, FlagError, KernelError, NumericsError, ProgramError, SimulatedProgramError
 from ascend_sim.isa.source import SourceLine
 from ascend_sim.kernel import Parameters, Program
 from ascend_sim.kernel.load import LoadedProgram
@@ -31,6 +31,8 @@ class Checked:
     instructions: int
     with_numbers: bool
     seconds: float
+    refused: bool = False
+    """Whether the hardware would not take the program, so that nothing else was looked at."""
 
     @property
     def errors(self) -> list[Finding]:
@@ -56,7 +58,7 @@ def check(run: RunConfig, data: bool | None = None, observers: Sequence[Observer
         loaded, parameters, program = prepare(run)
     except KernelError as error:
         findings = tuple(_as_findings(error, "hardware-rule"))
-        return Checked(run.program, run.chip_name, findings, 0, False, time.perf_counter() - begin)
+        return Checked(run.program, run.chip_name, findings, 0, False, time.perf_counter() - begin, refused=True)
     found, schedule = _timed(run, program, with_data, observers)
     safety = Safety(program, run.chip)
     safety.run()
@@ -96,13 +98,20 @@ def _numbers(
         yield from _as_findings(error, "wrong-numbers")
         return
     yield from watch.findings(outputs)
-    accuracy, _ = accuracy_of(run, loaded, parameters, program, inputs, outputs)
+    if loaded.reference is None:
+        yield from watch.unexplained(outputs, SourceLine(loaded.kernel.file, loaded.kernel.line))
+    try:
+        accuracy, _ = accuracy_of(run, loaded, parameters, program, inputs, outputs)
+    except ProgramError as error:
+        # A reference that fails must not hide what was found in the kernel.
+        yield from _as_findings(error, "wrong-numbers", loaded.kernel.line)
+        return
     fault = fault_of(accuracy, loaded)
     if fault is not None:
         yield from _as_findings(fault, "wrong-numbers", loaded.kernel.line)
 
 
-def _as_findings(error: SimulatedProgramError, kind: Kind, line: int = 1) -> Iterator[Finding]:
+def _as_findings(error: SimulatedProgramError | ProgramError, kind: Kind, line: int = 1) -> Iterator[Finding]:
     """The diagnostics of *error* as findings; *line* stands for what is true of a whole file."""
     for one in error.diagnostics:
         where = None if one.file is None else SourceLine(one.file, one.line or line)

@@ -36,7 +36,7 @@ class Safety(Order):
         if kind == SET:
             self.flags.set(core, step, signal.clock)
         elif kind == CROSS_SET:
-            self.flags.cross_set(core, step, signal.clock)
+            self.flags.cross_set(core, pipe, step, signal.clock)
         return signal
 
     def heard(self, core: Core, pipe: int, step: Step, tokens: Sequence[Signal | None]) -> None:

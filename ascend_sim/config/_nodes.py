@@ -148,6 +148,8 @@ def read_yaml(text: str, file: str) -> Node:
     """
     yaml = YAML(typ="safe", pure=True)
     yaml.Scanner = _Scanner
+    # YAML lets a later anchor take over the name of an earlier one.
+    yaml.composer.warn_double_anchors = False
     try:
         composed = yaml.compose(text)
         if composed is None:

@@ -22,11 +22,14 @@ from ascend_sim.config import Chip
 from ascend_sim.engine.functional import CoreMemory, filled_memory, outputs_of
 from ascend_sim.engine.lowering import PIPES, SCALAR
 from ascend_sim.engine.untimed import Core, Listener, Step, Untimed
-from ascend_sim.errors import Diagnostic, FlagError
+from ascend_sim.errors import ArgumentError, Diagnostic, FlagError
 from ascend_sim.kernel.program import Program
 
 _CHANGE_EVERY = 50
 """Steps after which, on average, a priority changes."""
+
+_MOST_SEEDS = 10_000
+"""Seeds of one run: each computes everything once more."""
 
 Actor = tuple[int, int, bool]
 """Core, pipe, and whether it is to complete an instruction (or to begin one; SCALAR begins by issuing)."""
@@ -67,6 +70,22 @@ class _Chance:
         return max(range(len(active)), key=lambda position: self._priority[active[position]])
 
 
+def seeds_of(text: str | None) -> range:
+    """The seeds that *text* names: SEED, or FIRST:LAST with both included; none for None.
+
+    Raise an ArgumentError if it is neither, or names too many.
+    """
+    if text is None:
+        return range(0)
+    first, colon, last = text.partition(":")
+    if not first.isdecimal() or (colon and not last.isdecimal()) or (colon and int(last) < int(first)):
+        raise ArgumentError(f"--adversarial {text}: write a seed such as 7, or a range such as 0:99")
+    seeds = range(int(first), int(last or first) + 1)
+    if len(seeds) > _MOST_SEEDS:
+        raise ArgumentError(f"--adversarial {text}: these are {len(seeds):,} seeds; write at most {_MOST_SEEDS:,}")
+    return seeds
+
+
 def execute_adversarially(
     program: Program, chip: Chip, inputs: Mapping[str, NDArray[Any]], seed: int
 ) -> dict[str, NDArray[Any]]:
@@ -76,7 +95,7 @@ def execute_adversarially(
     """
     gm = filled_memory(program, inputs)
     numbers = _Numbers([CoreMemory(chip, stream.core, gm) for stream in program.streams])
-    machine = Untimed(program, chip, numbers, depth=chip.scalar.queue_depth.value)
+    machine = Untimed(program, chip, numbers, depth=chip.scalar.queue_depth.value, one_bit=True)
     with np.errstate(all="ignore"), threadpool_limits(limits=1, user_api="blas"):
         _run(machine, seed)
     if not machine.finished:

@@ -133,10 +133,16 @@ def _front(
 
 
 class Untimed:
-    """Executes *program*; call `dispatch`, `begin` and `complete` in any order, or `run_eagerly`."""
+    """Executes *program*; call `dispatch`, `begin` and `complete` in any order, or `run_eagerly`.
 
-    def __init__(self, program: Program, chip: Chip, listener: Listener, depth: int | None = None) -> None:
+    With *one_bit* a set of a flag that is still set is lost, as on the chip; without, every wait finds its set.
+    """
+
+    def __init__(
+        self, program: Program, chip: Chip, listener: Listener, depth: int | None = None, one_bit: bool = False
+    ) -> None:
         lowered = lower(program, chip)
+        self._one_bit = one_bit
         self.listener = listener
         self.depth = depth
         self.cores = [
@@ -205,7 +211,9 @@ class Untimed:
 
     def _raise(self, core: Core, pipe: int, step: Step) -> None:
         number = step.operation[2]
-        core.flag(number).append(self.listener.signalled(core, pipe, step))
+        flag, token = core.flag(number), self.listener.signalled(core, pipe, step)
+        if not (self._one_bit and flag):
+            flag.append(token)
         self.retry.append((core, number % len(PIPES)))
 
     def begin(self, core: Core, pipe: int) -> bool:
@@ -237,6 +245,10 @@ class Untimed:
                 self.listener.heard(core, pipe, step, [handed.popleft()])
             self.listener.began(core, pipe, step)
             core.unfinished[pipe].append(step)
+            if kind == MOVE and extra.unit_flag is not None:
+                # The tile has been read and is free, although what was read is not visible in global memory yet.
+                core.tile(extra.unit_flag.slot).drained.append(self.listener.signalled(core, pipe, step))
+                self.retry.append((core, _CUBE))
         queue.popleft()
         return True
 
@@ -262,9 +274,6 @@ class Untimed:
         if kind == RUN_UNIT and extra.release:
             core.tile(extra.slot).finished.append(self.listener.signalled(core, pipe, step))
             self.retry.append((core, _DRAIN))
-        elif kind == MOVE and extra.unit_flag is not None:
-            core.tile(extra.unit_flag.slot).drained.append(self.listener.signalled(core, pipe, step))
-            self.retry.append((core, _CUBE))
         return True
 
     def run_eagerly(self) -> None:

@@ -124,6 +124,10 @@ class Mmad(Instruction):
         return self.in_flight
 
     @property
+    def unit_tile(self) -> int | None:
+        return self.destination.address if self.unit_flag else None
+
+    @property
     def matrix_format(self) -> str:
         return self.left.dtype.name
 
@@ -222,6 +226,10 @@ class Fixpipe(Transfer):
     @property
     def adds_to(self) -> DType | None:
         return self.destination.dtype if self.atomic else None
+
+    @property
+    def unit_tile(self) -> int | None:
+        return self.source.address if self.unit_flag else None
 
     def sources(self) -> tuple[Operand, ...]:
         return (self.source, self.destination) if self.atomic else (self.source,)

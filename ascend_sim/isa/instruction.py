@@ -77,6 +77,11 @@ class Instruction(ABC):
         return False
 
     @property
+    def unit_tile(self) -> int | None:
+        """Byte address in L0C of the tile that unit_flag hands over between MMAD and FIXPIPE; None without."""
+        return None
+
+    @property
     def matrix_format(self) -> str:
         """The input format of a matrix operation; empty for other instructions."""
         return ""

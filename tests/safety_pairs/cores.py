@@ -215,9 +215,10 @@ else:
         """,
         (
             "here: race in GM 'w', bytes 0x3000 to 0x4000: PIPE_MTE2 data_copy reads what PIPE_MTE3 data_copy "
-            "(kernel.py:...) on die0.core0.veccore1 writes (read after write), and nothing orders the two; write "
-            "cross_core_set_flag(id, Pipe.MTE3, mode=1) after line ... on the vector core and "
-            "cross_core_wait_flag(id, mode=1) before line ... on the vector core (first on ...) (2 times) [race]",
+            "(kernel.py:...) on die0.core0.veccore1 writes (read after write), and nothing orders the two; let both "
+            "vector cores of a group run cross_core_set_flag(id, Pipe.MTE3, mode=1) after line ... and "
+            "cross_core_wait_flag(id, mode=1) before line ..., those that have nothing to do there as well (first on "
+            "...) (2 times) [race]",
         ),
         cores="mix",
         tensors=TWO_ROWS,
@@ -247,9 +248,10 @@ BETWEEN_GROUPS = (
         """,
         (
             "here: race in GM 'w', bytes 0x2000 to 0x3000: PIPE_MTE2 data_copy reads what PIPE_MTE3 data_copy "
-            "(kernel.py:...) on die0.core0.veccore0 writes (read after write), and nothing orders the two; write "
-            "cross_core_set_flag(id, Pipe.MTE3, mode=1) after line ... on the vector core and "
-            "cross_core_wait_flag(id, mode=1) before line ... on the vector core (first on ...) (2 times) [race]",
+            "(kernel.py:...) on die0.core0.veccore0 writes (read after write), and nothing orders the two; let both "
+            "vector cores of a group run cross_core_set_flag(id, Pipe.MTE3, mode=1) after line ... and "
+            "cross_core_wait_flag(id, mode=1) before line ..., those that have nothing to do there as well (first on "
+            "...) (2 times) [race]",
         ),
         blocks=2,
         tensors=TWO_ROWS,
@@ -286,9 +288,10 @@ BETWEEN_GROUPS = (
         """,
         (
             "here: race in GM 'w', bytes 0x6000 to 0x8000: PIPE_MTE2 data_copy reads what PIPE_FIX fixpipe "
-            "(kernel.py:...) on die0.core1.cubecore0 writes (read after write), and nothing orders the two; write"
-            " cross_core_set_flag(id, Pipe.FIX, mode=0) after line ... on the cube core and "
-            "cross_core_wait_flag(id, mode=0) before line ... on the cube core (first on ...) (2 times) [race]",
+            "(kernel.py:...) on die0.core1.cubecore0 writes (read after write), and nothing orders the two; let every "
+            "cube core run cross_core_set_flag(id, Pipe.FIX, mode=0) after line ... and "
+            "cross_core_wait_flag(id, mode=0) before line ..., those that have nothing to do there as well (first on "
+            "...) (2 times) [race]",
         ),
         cores="cube",
         blocks=2,
@@ -419,8 +422,10 @@ ATOMIC = (
         (
             "here: race in GM 'z', bytes 0x0 to 0x1000: PIPE_MTE3 data_copy adds to what PIPE_MTE3 data_copy "
             "(kernel.py:...) on die0.core0.veccore0 adds to (atomic additions of different formats), and nothing "
-            "orders the two; write cross_core_set_flag(id, Pipe.MTE3, mode=1) after line ... on the vector core "
-            "and cross_core_wait_flag(id, mode=1) before line ... on the vector core (first on ...) [race]",
+            "orders the two; let both vector cores of a group run "
+            "cross_core_set_flag(id, Pipe.MTE3, mode=1) after line ... and "
+            "cross_core_wait_flag(id, mode=1) before line ..., those that have nothing to do there as well (first on "
+            "...) [race]",
         ),
         cores="mix",
         tensors="gm.output('z', (1024,), fp32)",
@@ -446,9 +451,10 @@ ATOMIC = (
         """,
         (
             "here: race in GM 'z', bytes 0x0 to 0x1000: PIPE_MTE3 data_copy adds to what PIPE_MTE3 data_copy "
-            "(kernel.py:...) on die0.core0.veccore0 writes (write after write), and nothing orders the two; write"
-            " cross_core_set_flag(id, Pipe.MTE3, mode=1) after line ... on the vector core and "
-            "cross_core_wait_flag(id, mode=1) before line ... on the vector core (first on ...) [race]",
+            "(kernel.py:...) on die0.core0.veccore0 writes (write after write), and nothing orders the two; let both "
+            "vector cores of a group run cross_core_set_flag(id, Pipe.MTE3, mode=1) after line ... and "
+            "cross_core_wait_flag(id, mode=1) before line ..., those that have nothing to do there as well (first on "
+            "...) [race]",
         ),
         blocks=2,
         tensors="gm.output('z', (1024,), fp32)",
@@ -482,9 +488,10 @@ ATOMIC = (
         """,
         (
             "here: race in GM 'w', bytes 0x0 to 0x1000: PIPE_MTE2 data_copy reads what PIPE_MTE3 data_copy "
-            "(kernel.py:...) on die0.core0.veccore1 adds to (read after write), and nothing orders the two; write"
-            " cross_core_set_flag(id, Pipe.MTE3, mode=1) after line ... on the vector core and "
-            "cross_core_wait_flag(id, mode=1) before line ... on the vector core (first on ...) [race]",
+            "(kernel.py:...) on die0.core0.veccore1 adds to (read after write), and nothing orders the two; let both "
+            "vector cores of a group run cross_core_set_flag(id, Pipe.MTE3, mode=1) after line ... and "
+            "cross_core_wait_flag(id, mode=1) before line ..., those that have nothing to do there as well (first on "
+            "...) [race]",
         ),
         blocks=2,
         tensors="gm.workspace('w', (1024,), fp32)\ngm.output('z', (1024,), fp32)",

@@ -150,6 +150,26 @@ COUNTERS = (
         cores="mix",
     ),
     Pair(
+        "one cross-core flag on two pipes",
+        "flag-pipes",
+        """
+        - other = 1
+        + other = 0
+        if core.is_vector:
+            asc.cross_core_set_flag(0, Pipe.MTE3)
+            asc.cross_core_set_flag(other, Pipe.MTE2)  # here
+        else:
+            asc.cross_core_wait_flag(0)
+            asc.cross_core_wait_flag(other)
+        """,
+        (
+            "here: cross_core_set_flag 0, mode 2, on PIPE_MTE2 and on PIPE_MTE3 (kernel.py:...) come in no fixed "
+            "order: whoever waits cannot know which of them it has seen; use another id for one of them, or let "
+            "PIPE_MTE2 wait for PIPE_MTE3 first (first on die0.core0.veccore0) (2 times) [flag-pipes]",
+        ),
+        cores="mix",
+    ),
+    Pair(
         "vector cores that set a flag differently often",
         "vector-cores-disagree",
         """

@@ -40,9 +40,9 @@ order(Pipe.V, Pipe.MTE3)
 asc.data_copy(gm.z, half)
 """,
         (
-            "here: cast makes infinity in UB 'half' (fp16) out of finite numbers; scale before it, subtract the "
-            "maximum before an exponential, or keep the value in fp32; it reaches output 'z' (first on ...) "
-            "[overflow]",
+            "here: cast makes infinity in UB 'half' (fp16) out of finite numbers; scale before it (subtract the "
+            "maximum before an exponential, keep 0 out of quotients and logarithms), or keep the value in fp32; it "
+            "reaches output 'z' (first on ...) [overflow]",
             "kernel.py:...: wrong numbers: output 'z' ... [wrong-numbers]",
         ),
         tensors="gm.input('v', (4096,), fp32)\ngm.output('z', (4096,), fp16)",
@@ -63,9 +63,9 @@ asc.data_copy(gm.z, half)
         asc.data_copy(gm.z, t)
         """,
         (
-            "here: muls makes infinity in UB 't' (fp16) out of finite numbers; scale before it, subtract the "
-            "maximum before an exponential, or keep the value in fp32; it reaches output 'z' (first on ...) "
-            "[overflow]",
+            "here: muls makes infinity in UB 't' (fp16) out of finite numbers; scale before it (subtract the "
+            "maximum before an exponential, keep 0 out of quotients and logarithms), or keep the value in fp32; it "
+            "reaches output 'z' (first on ...) [overflow]",
             "kernel.py:...: wrong numbers: output 'z' ... [wrong-numbers]",
         ),
         tensors=HALF,
@@ -83,9 +83,9 @@ asc.exp(t, t)  # here
 """
         + STORE,
         (
-            "here: exp makes infinity in UB 't' (fp32) out of finite numbers; scale before it, subtract the "
-            "maximum before an exponential, or keep the value in fp32; it reaches output 'z' (first on ...) "
-            "[overflow]",
+            "here: exp makes infinity in UB 't' (fp32) out of finite numbers; scale before it (subtract the "
+            "maximum before an exponential, keep 0 out of quotients and logarithms), or keep the value in fp32; it "
+            "reaches output 'z' (first on ...) [overflow]",
             "kernel.py:...: wrong numbers: output 'z' ... [wrong-numbers]",
         ),
         tensors=VECTOR,

@@ -57,6 +57,11 @@ CASES = (
         "--adversarial 5:2: write a seed such as 7, or a range such as 0:99",
     ),
     command(
+        "more seeds than anybody waits for",
+        "run vector_add --adversarial 1:10001000",
+        "--adversarial 1:10001000: these are 10,001,000 seeds; write at most 10,000",
+    ),
+    command(
         "seeds without numbers",
         "run vector_add --adversarial 5 --no-data",
         "--adversarial compares numbers, which --no-data leaves out; drop one of them",
