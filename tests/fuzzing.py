@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from types import FrameType
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 LONG = os.environ.get("ASCEND_SIM_FUZZ") == "long"
 """Whether to try new cases for a long time, as `make fuzz` does, instead of a few that are always the same."""
@@ -24,6 +24,8 @@ def cases(short: int, long: int) -> settings:
         database=None,
         deadline=None,
         print_blob=True,
+        # A short run says what it found at once; a long one has the time to make it small.
+        phases=list(Phase) if LONG else [Phase.explicit, Phase.generate],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
     )
 

@@ -112,6 +112,11 @@ def test_deep_nesting_is_refused(tmp_path: Path) -> None:
         Document.load(write(tmp_path, "- " * 2000))
 
 
+def test_an_anchor_may_be_named_again(tmp_path: Path) -> None:
+    """The last anchor of a name before an alias counts, and nobody is warned of it on stderr."""
+    assert Document.load(write(tmp_path, "a: &x 1\nb: &x 2\nc: *x\n")).data == {"a": 1, "b": 2, "c": 2}
+
+
 def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
     """A path that is no file is refused with the path and what it is."""
     with pytest.raises(ConfigError, match=r"nothing\.yaml: there is no such file"):

@@ -311,6 +311,6 @@ def test_a_function_refuses_at_the_users_line() -> None:
 
 
 def test_a_bank_holds_whole_blocks() -> None:
-    """A bank of 100 B is refused with the sizes that would do."""
+    """A bank of 1040 B is refused with the sizes that would do."""
     with pytest.raises(ConfigError, match=r"vector.bank_bytes: must be a multiple of vector.block_bytes = 32 bytes"):
-        chip("vector.bank_bytes=100")
+        chip("vector.bank_bytes=1040")

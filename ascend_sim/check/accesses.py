@@ -205,7 +205,9 @@ class Accesses:
         if before.core is access.core and before.pipe == access.pipe:
             if before.kind == READ:
                 return False  # a pipe has read when it begins the next instruction
-            if before.step.instruction.forwards and access.step.instruction.forwards and _same_tile(before, access):
+            # The matrix unit writes in order; it adds to what is under way fractal by fractal of the same tile.
+            in_order = access.kind == WRITE or _same_tile(before, access)
+            if in_order and before.step.instruction.forwards and access.step.instruction.forwards:
                 return False
             if _same_again(before, access):
                 return False

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field
 from ascend_sim.config import _messages
 from ascend_sim.config._nodes import Loc
 from ascend_sim.config.figure import (
+    BankBytes,
     BufferBytes,
-    CoreCount,
     Count,
     Cycles,
     Depth,
@@ -20,6 +20,7 @@ from ascend_sim.config.figure import (
     NotNegative,
     Positive,
     PowerOfTwo,
+    SmallCount,
     Standing,
     StepCycles,
     Strict,
@@ -43,8 +44,8 @@ CubeType = Annotated[str, AfterValidator(_cube_type)]
 class Cores(Strict):
     """How many cores there are."""
 
-    aic_per_die: Figure[CoreCount]
-    aiv_per_aic: Figure[CoreCount]
+    aic_per_die: Figure[SmallCount]
+    aiv_per_aic: Figure[SmallCount]
 
 
 class Buffers(Strict):
@@ -213,8 +214,8 @@ class Vector(Strict):
 
     repeat_bytes: Figure[Count]
     block_bytes: Figure[Count]
-    bank_groups: Figure[Count]
-    bank_bytes: Figure[Count]
+    bank_groups: Figure[SmallCount]
+    bank_bytes: Figure[BankBytes]
     max_repeats: Figure[Count]
     max_block_stride: Figure[Count]
     count_mode_cycles: Figure[Cycles]
@@ -237,7 +238,7 @@ class Chip(Strict):
     abstract: bool = False
     extends: str | None = None
     sources: dict[str, str]
-    dies: Figure[CoreCount]
+    dies: Figure[SmallCount]
     clock_hz: Figure[Hertz]
     cores: Cores
     buffers: Buffers

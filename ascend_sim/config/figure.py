@@ -26,7 +26,8 @@ def _power_of_two(value: int) -> int:
 
 # The limits are far beyond any chip; within them no time overflows, and what a run allocates stays in bounds.
 Count = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=10**15)]
-CoreCount = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=1000)]
+SmallCount = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=1000)]
+BankBytes = Annotated[int, BeforeValidator(_whole), Field(ge=1024, le=2**24)]
 BufferBytes = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=2**24)]
 Cycles = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=10**9)]
 Depth = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=10**6)]

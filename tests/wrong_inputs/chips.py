@@ -216,8 +216,10 @@ OVERRIDES = (
         "--set chip.dies=1e300: dies: must be at most 1000, but it is ...",
         "--set chip.hbm.bytes_per_second=5e-324: hbm.bytes_per_second: must be at least 1e-06 bytes per second, but "
         "it is 5e-324",
+        "--set chip.vector.bank_bytes=32: vector.bank_bytes: must be at least 1024 bytes, but it is 32",
+        "--set chip.vector.bank_groups=1e9: vector.bank_groups: must be at most 1000, but it is 1000000000.0",
         changes="--set chip.buffers.l1_bytes=1e308 --set chip.clock_hz=1e308 --set chip.dies=1e300 "
-        "--set chip.hbm.bytes_per_second=5e-324",
+        "--set chip.hbm.bytes_per_second=5e-324 --set chip.vector.bank_bytes=32 --set chip.vector.bank_groups=1e9",
     ),
     changed(
         "--set of more cores than are simulated",
