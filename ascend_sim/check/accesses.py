@@ -199,7 +199,9 @@ class Accesses:
         had written, or a read that was to come before the next write.
         """
         tile, here = access.step.instruction.unit_tile, before.core is access.core
+        # Between mmad and fixpipe, that is; what accumulates in a small tile still needs its barrier.
         handed_over = tile is not None and tile == before.step.instruction.unit_tile and here
+        handed_over = handed_over and before.pipe != access.pipe
         if handed_over and space_of(access.operand) is Space.L0C:
             return False
         if before.core is access.core and before.pipe == access.pipe:
