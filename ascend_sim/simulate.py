@@ -16,7 +16,7 @@ from ascend_sim.engine.adversary import execute_adversarially
 from ascend_sim.engine.functional import execute, generated_inputs
 from ascend_sim.engine.machine import Schedule, simulate_timing
 from ascend_sim.engine.observer import Observer
-from ascend_sim.errors import ArgumentError, Diagnostic, NumericsError, ProgramError
+from ascend_sim.errors import ArgumentError, Diagnostic, FlagError, NumericsError, ProgramError
 from ascend_sim.isa.source import line_in, named
 from ascend_sim.kernel import Parameters, Program, Template, build
 from ascend_sim.kernel.load import LoadedProgram, load_program
@@ -215,12 +215,17 @@ def _disorder(
 ) -> list[Diagnostic]:
     """Compute under each of *seeds*; what differs by a bit from *outputs* depends on an order that no flag fixes."""
     different: dict[str, list[int]] = {}
+    stopped: list[Diagnostic] = []
     for seed in seeds:
-        others = execute_adversarially(program, run.chip, inputs, seed)
+        try:
+            others = execute_adversarially(program, run.chip, inputs, seed)
+        except FlagError as error:
+            stopped += error.diagnostics
+            continue
         for name, output in outputs.items():
             if others[name].tobytes() != output.tobytes():
                 different.setdefault(name, []).append(seed)
-    return [
+    return stopped[:1] + [
         Diagnostic(
             f"output '{name}' depends on the order of execution: its bits differ under {len(wrong)} of {len(seeds)} "
             f"seeds (first {wrong[0]}); `ascend-sim check` names the accesses that no flag orders",

@@ -233,7 +233,6 @@ class Writer:
         self.number = number
         self.chip = chip
         self.kinds = {"mix": (AIC, AIV), "cube": (AIC,), "vector": (AIV,)}[cores]
-        self.grouped = cores == "mix"
         self.auto_barrier = auto_barrier
         self.order = Order()
         self.steps: dict[CoreKind, list[Step]] = {kind: [] for kind in self.kinds}
