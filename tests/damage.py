@@ -304,7 +304,7 @@ def _scale(draw: Draw, slot: _Slot, others: list[_Slot]) -> None:
     if isinstance(slot.value, str) and re.fullmatch(r"-?\d+", slot.value):
         n = int(slot.value)
         slot.value = str(draw(st.sampled_from((-n, n + 1, n // 2, n * 3, n * 100, n * 10**6))))
-    elif isinstance(slot.value, str) and re.fullmatch(r"-?[\d.]+(e[+-]?\d+)?", slot.value):
+    elif isinstance(slot.value, str) and re.fullmatch(r"-?\d+\.?\d*(e[+-]?\d+)?", slot.value):
         slot.value = repr(float(slot.value) * draw(st.sampled_from((-1.0, 0.0, 1e-9, 0.3, 3.0, 1e9, 1e300))))
 
 
