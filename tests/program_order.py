@@ -82,10 +82,16 @@ class Order:
 
 
 class RingOrder:
-    """What the two pipes of a ring learn of each other as its slots go round; call it in the order of the steps."""
+    """What the two pipes of a ring learn of each other as its slots go round; call it in the order of the steps.
 
-    def __init__(self, name: str, order: Order, fill: Place, drain: Place, buffers: int) -> None:
+    Under unit_flag a drain that gives its tile back says nothing of the drains before it.
+    """
+
+    def __init__(
+        self, name: str, order: Order, fill: Place, drain: Place, buffers: int, *, unit_flag: bool = False
+    ) -> None:
         self.name = name
+        self._unit_flag = unit_flag
         self._order, self._fill, self._drain = order, fill, drain
         self._freed: deque[Knowledge] = deque({} for _ in range(buffers))
         self._filled: deque[Knowledge] = deque()
@@ -104,4 +110,5 @@ class RingOrder:
 
     def free(self) -> None:
         """The drain pipe has read a slot."""
-        self._freed.append(self._order.snapshot(self._drain))
+        known = self._order.known[self._drain]
+        self._freed.append(dict(known) if self._unit_flag else self._order.snapshot(self._drain))

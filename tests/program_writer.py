@@ -166,6 +166,10 @@ class RandomProgram:
                 if not (self.dropped and self.dropped[0].number == one.sync and self.dropped[1] in ("both", one.half)):
                     yield one
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What a failing test prints: the steps, not the fields of a dataclass."""
+        printer.text(repr(self))
+
     def __repr__(self) -> str:
         lines = [f"{self.cores} x {self.blocks} on {self.chip.name}, auto_barrier={self.auto_barrier}"]
         lines += [f"dropped {self.dropped}"] if self.dropped else []
@@ -247,7 +251,7 @@ class Writer:
         self.cross_ids = 0
         self.heard: dict[tuple[Place, CoreKind, int], int] = defaultdict(int)
         """Of how many accesses of a pipe the cores of a kind know by flags of a mode."""
-        self.unit = RingOrder("unit", self.order, (AIC, Pipe.M), (AIC, Pipe.FIX), 1)
+        self.unit = RingOrder("unit", self.order, (AIC, Pipe.M), (AIC, Pipe.FIX), 1, unit_flag=True)
         """What the hardware tells when it hands over the buffer under unit_flag."""
         self._ring_ids: dict[tuple[Place, Place], int] = defaultdict(int)
         self._waits: dict[tuple[Place, Place, int], int] = {}
@@ -398,7 +402,7 @@ class Writer:
         name = f"ring_{len(self.rings)}"
         arguments = {"parts": parts, "buffers": buffers, "fill": fill, "drain": drain, "unit_flag": unit_flag}
         self.rings.append((kind, name, arguments))
-        return RingOrder(name, self.order, *ends, buffers)
+        return RingOrder(name, self.order, *ends, buffers, unit_flag=unit_flag)
 
     def _used(self, pair: tuple[Place, Place]) -> bool:
         """Whether flags of *pair* were written by hand already; the ids of rings come first."""

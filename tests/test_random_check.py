@@ -5,7 +5,7 @@ from __future__ import annotations
 from fuzzing import cases
 from hypothesis import given
 from program_writer import RandomProgram
-from random_programs import random_program
+from random_programs import program_of, random_program
 
 from ascend_sim.check.safety import Safety
 from ascend_sim.config import Chip
@@ -51,12 +51,30 @@ def test_a_program_with_all_its_flags_is_clean(written: RandomProgram) -> None:
         assert _bits(program, written.chip, seed) == right
 
 
+def test_nearly_all_that_lack_one_are_reported() -> None:
+    """The exception that the test below allows is rare: of 200 programs that lack one, 195 have a finding."""
+    programs = [program_of(seed, drop=True) for seed in range(200)]
+    lacking = [one for one in programs if one.dropped is not None]
+    found = sum(bool(_errors(one.build(), one.chip)) for one in lacking)
+
+    assert len(lacking) >= 150
+    assert found >= 0.975 * len(lacking)
+
+
 @cases(250, 4000)
 @given(random_program(drop=True))
 def test_a_program_that_lacks_one_is_reported(written: RandomProgram) -> None:
-    """No race is missed: without one of its synchronisations, each of which is needed, a program has a finding."""
+    """No race is missed: without one of its synchronisations a program has a finding.
+
+    Each is needed where it is written. Now and then a later one, written for another purpose, happens to say the same,
+    as where a core is its own neighbour: then nothing may depend on the order.
+    """
     if written.dropped is None:
         return
     program = written.build()
+    if _errors(program, written.chip):
+        return
 
-    assert _errors(program, written.chip) != []
+    right = _bits(program, written.chip, None)
+    for seed in SEEDS:
+        assert _bits(program, written.chip, seed) == right

@@ -10,8 +10,9 @@ documents say of set_flag, wait_flag, barriers, cross-core flags and unit_flag; 
 set of a flag.
 
 Taken as unknown, though a chip may happen to do it: that a full queue holds the front end, that set_flag holds its own
-pipe until earlier results are visible, and that results of one pipe become visible in order. A program that relies on
-one of these is reported.
+pipe until earlier results are visible, that results of one pipe become visible in order, and that a drain which gives
+its tile of L0C back comes after the drains before it: a hand-over under unit_flag tells of its own tile alone. A
+program that relies on one of these is reported.
 """
 
 from __future__ import annotations

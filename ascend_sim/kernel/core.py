@@ -69,6 +69,9 @@ class Core:
         self._recipes = Recipes()
         self._rings: list[Ring] = []
         self._buffers: dict[Space, list[Buffer]] = defaultdict(list)
+        self._ends: dict[Space, int] = defaultdict(int)
+        """The first byte of each space that is beyond all its buffers."""
+        self._overflowing: set[Space] = set()
         self._event_ids = EventIds(tracer.chip.sync.event_ids.value)
 
     @property
@@ -106,7 +109,7 @@ class Core:
             raise refusal(f"buffer '{name}': size {size} is not a positive whole number of bytes; use // to divide")
         used = self._buffers[space]
         if at is None:
-            offset = round_up(max((one.offset + one.size for one in used), default=0), ALIGNMENT[space])
+            offset = round_up(self._ends[space], ALIGNMENT[space])
         else:
             expect_address(f"buffer '{name}'", at, ALIGNMENT[space], space.value)
             offset = int(at)
@@ -115,11 +118,14 @@ class Core:
             return buffer
         self._expect_room(buffer, used)
         used.append(buffer)
+        self._ends[space] = max(self._ends[space], offset + size)
         return buffer
 
     def _expect_room(self, buffer: Buffer, used: list[Buffer]) -> None:
         """Collect a fault if *buffer* overlaps one of those *used* before it, or lies beyond its memory."""
         space, faults = buffer.space, self._tracer.recordings
+        if space in self._overflowing:
+            return  # what comes behind the end has been reported with the first that reaches beyond it
         new, held = _reservation(buffer), [_reservation(one) for one in used]
         other = new.overlapped(held)
         if other is not None:
@@ -127,6 +133,7 @@ class Core:
             faults.fault(overlap_message("buffer", new, other, ALIGNMENT[space], way_out), buffer.where)
         limit = capacity(self._tracer.chip, space)
         if new.end > limit:
+            self._overflowing.add(space)
             parts = ", ".join(f"{one.name} {one.size}" for one in (*used, buffer))
             message = (
                 f"{space.value} overflows at buffer '{buffer.name}': it needs bytes {new.begin} to {new.end}, the "
@@ -146,9 +153,11 @@ class Core:
     ) -> Ring:
         """Reserve a ring of *buffers* slots between the pipes *fill* and *drain*; see `Ring`.
 
-        Collect a fault if the pair of pipes runs out of event ids.
+        Collect a fault if the pair of pipes runs out of event ids. Raise a KernelError if no ring can be made of that,
+        as with more buffers than there can be on the chip.
         """
         _expect_ring(name, parts, buffers, fill, drain)
+        self._expect_depth(name, parts, buffers, None if unit_flag else (fill, drain))
         names = [name]
         if len(parts) > 1:
             spaces = [part[0].value.lower() for part in parts]
@@ -166,6 +175,23 @@ class Core:
         ring.open()
         self._rings.append(ring)
         return ring
+
+    def _expect_depth(
+        self, name: str, parts: Sequence[Part], buffers: int, pair: tuple[Pipe, Pipe] | None
+    ) -> None:
+        """Raise a KernelError if a ring has more *buffers* than a *pair* of pipes has ids, or its memory has places.
+
+        It is not collected with other faults: what a thousand buffers would overflow says nothing more.
+        """
+        if pair is None:
+            spaces = [part[0] for part in parts]
+            limit, space = min((capacity(self._tracer.chip, one) // ALIGNMENT[one], one.value) for one in spaces)
+            why = f"{space} has room for {limit} at most"
+        else:
+            limit = self._tracer.chip.sync.event_ids.value
+            why = f"each takes an event id {pair[0].value}->{pair[1].value} and one back, and there are {limit} of each"
+        if buffers > limit:
+            raise refusal(f"ring '{name}' has {buffers} buffers: {why}; use fewer buffers")
 
     def stage(self, kind: CoreKind) -> Callable[[Callable[Arguments, None]], Callable[Arguments, None]]:
         """Make a function or method a stage of the kernel on one kind of core; on the other kind it does nothing.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safety_pairs.case import CUBE, IN_L0, MATRICES, Pair
+from safety_pairs.case import CUBE, HANDED_OVER, IN_L0, MATRICES, Pair
 
 PRODUCT = "{'c': inputs['a'] @ inputs['b']}"
 
@@ -196,6 +196,33 @@ asc.fixpipe(gm.d, l0c)
         tensors=CUBE + 'gm.output("d", (64, 64), fp32)',
         outputs="{'c': inputs['a'] @ inputs['b'], 'd': 2 * inputs['a'] @ inputs['b']}",
         changes=True,
+        hidden=True,
+    ),
+    Pair(
+        "a tile of L0C written again behind a hand-over of another one",
+        "race",
+        HANDED_OVER
+        + """
+other = core.tensor("other", Space.L0C, (64, 64), fp32)
+asc.mmad(other, l0a, l0b, init=True, last=True)
+order(Pipe.M, Pipe.FIX)
+asc.fixpipe(gm.d, other)  # read
+asc.mmad(l0c, l0a, l0b, init=True, last=True)
+asc.fixpipe(gm.c, l0c)
+- order(Pipe.FIX, Pipe.M)
+asc.mmad(l0c, l0a, l0b, init=True, last=True)
+asc.fixpipe(gm.e, l0c)
+asc.mmad(other, l0a, l0b, init=True, last=True)  # here
+order(Pipe.M, Pipe.FIX, 1)
+asc.fixpipe(gm.f, other)
+""",
+        (
+            "here: race in L0C 'other', bytes 0x4000 to 0x8000: PIPE_M mmad writes what PIPE_FIX fixpipe "
+            "(kernel.py:...) reads (write after read), and nothing orders the two; ... [race]",
+        ),
+        cores="cube",
+        tensors=CUBE + "".join(f'gm.output("{name}", (64, 64), fp32);' for name in "def"),
+        outputs="{name: inputs['a'] @ inputs['b'] for name in 'cdef'}",
         hidden=True,
     ),
     Pair(

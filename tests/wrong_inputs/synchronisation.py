@@ -103,6 +103,18 @@ RINGS = (
         "here: ring 'r' has 1 parts and 0 buffers; it needs at least one of each",
     ),
     line(
+        "a ring with more buffers than a pair of pipes has ids",
+        'core.ring("r", (Space.UB, 64, fp32), buffers=100000, fill=Pipe.MTE2, drain=Pipe.V)',
+        "here: ring 'r' has 100000 buffers: each takes an event id PIPE_MTE2->PIPE_V and one back, and there are 8 of "
+        "each; use fewer buffers",
+    ),
+    line(
+        "a ring under unit_flag with more buffers than fit",
+        'core.ring("r", (Space.L0C, 64), buffers=100000, fill=Pipe.M, drain=Pipe.FIX, unit_flag=True)',
+        "here: ring 'r' has 100000 buffers: L0C has room for 2048 at most; use fewer buffers",
+        cores="cube",
+    ),
+    line(
         "a ring whose part is no tuple",
         'core.ring("r", Space.UB, 64, fp32, fill=Pipe.MTE2, drain=Pipe.V)',
         "here: ring 'r': part Space.UB is no buffer; write (space, bytes) or (space, shape, dtype)",
