@@ -11,11 +11,11 @@ run: $(VENV)/.runtime
 test: check lint
 
 check: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # Thousands of damaged files and random programs, other ones each time; half an hour.
 fuzz: $(VENV)/.dev
-	ASCEND_SIM_FUZZ=long $(BIN)/python -m pytest -n 2 tests/test_fuzz_configs.py tests/test_random_programs.py tests/test_random_check.py
+	ASCEND_SIM_FUZZ=long $(BIN)/python -m pytest -n 2 tests/test_fuzz_configs.py tests/test_random_programs.py tests/test_random_check.py tests/test_engine_timing.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -8,6 +8,17 @@ from ascend_sim.validation.data import bundled_tables, read_table
 from ascend_sim.validation.run import Comparison, compare
 
 
+_SHARED = {"kernel_comparisons", "instruction_comparisons"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests that look at the measurements to one process, at once: it simulates them once, the longest work."""
+    for item in items:
+        if _SHARED & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("measurements"))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
 def _compared(*suites: str) -> list[Comparison]:
     rows = [row for table in bundled_tables() for row in read_table(table)]
     return compare([row for row in rows if row.suite in suites])
