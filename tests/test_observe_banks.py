@@ -110,3 +110,13 @@ def test_a_result_counts_all_cores() -> None:
     assert found.result.ub_banks == expected.to_json()
     assert expected.extra_cycles == 0
     assert list(found.result.ub_banks) == list(BankConflicts.__dataclass_fields__)
+
+
+def test_a_cube_core_is_no_vector_core() -> None:
+    """Every core of a mixed kernel has conflicts of its own: a cube core none, and not those of its first vector core."""
+    program = outcome("amla_small").program
+    conflicts = bank_conflicts(program, outcome("amla_small").timelines.chip)
+
+    assert len(conflicts) == len(program.streams)
+    for core, found in conflicts.items():
+        assert (found == BankConflicts()) == (core.kind is asc.AIC)

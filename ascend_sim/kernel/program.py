@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from ascend_sim.isa.instruction import Instruction
@@ -11,14 +11,22 @@ from ascend_sim.isa.words import CoreKind
 from ascend_sim.numerics import DType
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class CoreId:
     """Which core: *die*, *group* on the die (one cube core and its vector cores), kind, *sub* within the group."""
 
     die: int
     group: int
-    kind: CoreKind = field(compare=False)
+    kind: CoreKind
     sub: int
+
+    def __lt__(self, other: CoreId) -> bool:
+        """The cores of a group follow each other, the cube core first."""
+        return self._order < other._order
+
+    @property
+    def _order(self) -> tuple[int, int, str, int]:
+        return self.die, self.group, self.kind.value, self.sub
 
     def __str__(self) -> str:
         kind = "cubecore0" if self.kind is CoreKind.AIC else f"veccore{self.sub}"
