@@ -3,19 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint check fuzz bench ablation errors gallery clean
+.PHONY: run test lint check fuzz bench ablation errors plots clean
 
 run: $(VENV)/.runtime
 	$(BIN)/ascend-sim run amla_decode
 
 test: check lint
 
-check: $(VENV)/.dev
+check: $(VENV)/.dev $(VENV)/.browser
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-# Thousands of damaged files and random programs, other ones each time; half an hour.
+# Thousands of damaged files and random programs, other ones each time; about twenty minutes on two cores.
 fuzz: $(VENV)/.dev
-	ASCEND_SIM_FUZZ=long $(BIN)/python -m pytest -n 2 tests/test_fuzz_configs.py tests/test_random_programs.py tests/test_random_check.py tests/test_engine_timing.py
+	ASCEND_SIM_FUZZ=long $(BIN)/python -m pytest -n 2 -o faulthandler_timeout=0 tests/test_fuzz_configs.py tests/test_random_programs.py tests/test_random_check.py tests/test_engine_timing.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -26,15 +26,18 @@ bench: $(VENV)/.runtime
 	$(BIN)/python benchmarks/speed.py
 
 ablation: $(VENV)/.runtime
-	$(BIN)/python benchmarks/ablation.py
+	$(BIN)/python plots/amla_ablation.py --out plots/amla_ablation.png
 
 # The table that every result quotes as its expected error; it must follow each change of the model or of its figures.
 errors: $(VENV)/.runtime
 	$(BIN)/python -m ascend_sim.validation.expected
 
-gallery: $(VENV)/.runtime
-	$(BIN)/python plots/pipeline_timeline.py amla_decode --set problem.kv_tokens=4096 --out plots/amla_pipeline.png
+# All figures of plots/, from scratch; the flagship is simulated some twenty times.
+plots: $(VENV)/.runtime ablation
+	$(BIN)/python plots/amla_preload.py --out plots/amla_preload.png
+	$(BIN)/python plots/amla_inside.py --out plots
 	$(BIN)/python plots/amla_utilization.py --out plots/amla_utilization.png
+	$(BIN)/python plots/roofline.py --out plots/roofline.png
 
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; write make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
@@ -48,6 +51,15 @@ $(VENV)/.runtime: pyproject.toml | $(VENV)/.python
 $(VENV)/.dev: pyproject.toml | $(VENV)/.python
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ $(VENV)/.runtime
+
+# Some tests open a page in Chromium: $CHROMIUM, one on the PATH, or else Debian's, if this user may install it.
+APT_GET := $(if $(filter 0,$(shell id -u)),,sudo -n )env DEBIAN_FRONTEND=noninteractive apt-get -qq
+
+$(VENV)/.browser: | $(VENV)/.dev
+	$(BIN)/python tests/browser.py 2>/dev/null || [ -n "$$CHROMIUM" ] || ! command -v apt-get >/dev/null || \
+	    { $(APT_GET) update; $(APT_GET) install -y --no-install-recommends chromium; } >/dev/null || true
+	$(BIN)/python tests/browser.py
+	touch $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -12,31 +12,21 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ascend_sim.errors import (
-    ArgumentError,
-    AscendSimError,
-    BudgetError,
-    Diagnostic,
-    SimulatedProgramError,
-    UserError,
-)
+from ascend_sim.commands import accuracy, compare, report, timeline, traces, why
+from ascend_sim.commands.shared import NAME, Overrides, complain, progress, refuse_program, short
+from ascend_sim.errors import ArgumentError, AscendSimError, BudgetError, SimulatedProgramError, UserError
 
 if TYPE_CHECKING:
     from ascend_sim.config import RunConfig
     from ascend_sim.engine.budget import Budget
-    from ascend_sim.engine.observer import Observer
     from ascend_sim.report.trace import Window
     from ascend_sim.simulate import Outcome
 
-NAME = "ascend-sim"
 INTERRUPTED, BROKEN_PIPE = 130, 141
 """Exit codes that a shell gives to programs ended by SIGINT and SIGPIPE."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-Overrides = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the run, or of the chip (chip.KEY).")
-]
 MaxInstructions = Annotated[
     int | None, typer.Option("--max-instructions", help="End a run of more instructions, also in tracing.")
 ]
@@ -65,7 +55,6 @@ def _options(
         typer.echo(context.get_help())
 
 
-@app.command()
 def run(
     config: Annotated[str, typer.Argument(help="A bundled run (see `list configs`) or the path of a run file.")],
     overrides: Overrides = [],  # noqa: B006  # typer copies defaults
@@ -76,6 +65,9 @@ def run(
     adversarial: Annotated[
         str | None,
         typer.Option("--adversarial", metavar="SEED", help="Compute in the order of SEED (or of FIRST:LAST) as well."),
+    ] = None,
+    record: Annotated[
+        bool | None, typer.Option("--record/--no-record", help="Write recording.npz, for timeline, why, report ...")
     ] = None,
     trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Write trace.json of the first cores.")] = False,
     trace_all: Annotated[bool, typer.Option("--trace-all", help="Write trace.json of all simulated cores.")] = False,
@@ -102,7 +94,9 @@ def run(
     traced = trace or trace_all or trace_window is not None
     if traced and out is None:
         raise ArgumentError("--trace writes trace.json and needs a folder for it: add --out DIR")
-    _refuse_program(config)
+    if record and out is None:
+        raise ArgumentError("--record writes recording.npz and needs a folder for it: add --out DIR")
+    refuse_program(config)
     budget = Budget(max_cycles, max_instructions, max_memory)
     configured = load_run(config, overrides)
     if out is not None:
@@ -110,8 +104,11 @@ def run(
     with _stoppable(budget, out, configured.chip_name):
         if check:
             _expect_clean(configured, data)
-        with _progress() as observers:
-            outcome = simulate(configured, data=data, observers=(*observers, budget), adversarial=seeds)
+        with progress() as observers:
+            outcome = simulate(
+                configured, data=data, observers=(*observers, budget), adversarial=seeds,
+                record=out is not None and record is not False,
+            )
     written = [] if out is None else _write(outcome, out, (trace_all, window) if traced else None)
     if json:
         typer.echo(outcome.result.to_json(), nl=False)
@@ -124,7 +121,6 @@ def run(
         typer.echo(f"adversarial   the same bits under {len(seeds)} seed{'s' if len(seeds) > 1 else ''}")
 
 
-@app.command("check")
 def check_(
     config: Annotated[str, typer.Argument(help="A program or run: bundled, or its path.", metavar="CONFIG|PROGRAM")],
     overrides: Overrides = [],  # noqa: B006  # typer copies defaults
@@ -150,38 +146,13 @@ def check_(
         typer.echo(to_json(checked), nl=False)
     else:
         for line in hint_lines(checked) if hints else ():
-            typer.echo(_short(line))
+            typer.echo(short(line))
         typer.echo(summary(checked))
         for line in pages(checked):
             typer.echo(line)
     expect_clean(checked)
 
 
-@app.command("sensitivity")
-def sensitivity_(
-    config: Annotated[str, typer.Argument(help="A bundled run (see `list configs`) or the path of a run file.")],
-    overrides: Overrides = [],  # noqa: B006  # typer copies defaults
-    step: Annotated[float, typer.Option("--step", metavar="PERCENT", help="By how much each figure is varied.")] = 10.0,
-    jobs: Annotated[int | None, typer.Option("--jobs", help="Processes; as many as cores by default.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print a list of all figures instead of the table.")] = False,
-) -> None:
-    """Print by how much each figure of the chip moves the time of a run."""
-    from ascend_sim.report.sensitivity import table, to_json
-    from ascend_sim.sensitivity import sensitivity
-
-    _refuse_program(config)
-    with _counter("varying") as advance:
-        jobs = (os.cpu_count() or 1) if jobs is None else jobs
-        found = sensitivity(config, overrides, step=step / 100, jobs=jobs, advance=advance)
-    if json:
-        typer.echo(to_json(found.rows), nl=False)
-        return
-    title = f"{found.program} on {found.chip}: {found.time_us:.5g} us, elasticity = d ln(time) / d ln(figure)"
-    for line in table(title, found.rows):
-        typer.echo(line)
-
-
-@app.command("list")
 def list_(what: Annotated[str, typer.Argument(help="chips, programs or configs", metavar="WHAT")]) -> None:
     """List the bundled chips, programs or configs (runs)."""
     from ascend_sim.examples import described
@@ -192,7 +163,6 @@ def list_(what: Annotated[str, typer.Argument(help="chips, programs or configs",
         typer.echo(f"{name:<{width}}  {about}".rstrip())
 
 
-@app.command()
 def show(
     program: Annotated[str, typer.Argument(help="A bundled program or run, or the path of one.")],
     overrides: Overrides = [],  # noqa: B006  # typer copies defaults
@@ -215,81 +185,41 @@ def show(
     path, chosen = run_of(program)
     configured = load_run(path, [*overrides, *([] if chip is None else [f"chip={chip}"])])
     loaded, _, built = prepare(configured)
-    named = f"{_short(loaded.path)}, {_short(path)}" if chosen else _short(path)
+    named = f"{short(loaded.path)}, {short(path)}" if chosen else short(path)
     typer.echo(f"{built.name} on {configured.chip_name} ({named}): {loaded.kernel.summary}")
     for line in listing(built, tuple(CoreKind) if core is None else kinds[core], limit):
         typer.echo(line)
 
 
-@app.command()
-def validate(
-    suites: Annotated[
-        list[str],
-        typer.Option("--suite", metavar="NAME", help="movement, vector, matrix, kernels or quick; all by default."),
-    ] = [],  # noqa: B006  # typer copies defaults
-    data: Annotated[
-        list[Path], typer.Option("--data", help="A CSV file of measurements instead of the bundled ones; repeatable.")
-    ] = [],  # noqa: B006  # typer copies defaults
-    chip: Annotated[str | None, typer.Option("--chip", help="The chip for all rows, instead of their own.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for validation.json and validation.png.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print validation.json instead of the tables.")] = False,
-    rows: Annotated[bool, typer.Option("--rows", help="Print every row, also of single instructions.")] = False,
-) -> None:
-    """Simulate what others measured on silicon, and print how far off the simulator is."""
-    from ascend_sim.report.files import make_folder, write_text
-    from ascend_sim.validation.data import bundled_tables, read_tables
-    from ascend_sim.validation.figure import write_figure
-    from ascend_sim.validation.report import lines, validation_json
-    from ascend_sim.validation.run import chosen, compare
-
-    selected = chosen(read_tables(data or bundled_tables()), suites)
-    if out is not None:
-        make_folder(out)
-    with _counter("validating") as advance:
-        comparisons = compare(selected, chip, advance)
-    if json:
-        typer.echo(validation_json(comparisons), nl=False)
-    else:
-        for line in lines(comparisons, every_row=rows):
-            typer.echo(line)
-    if out is not None:
-        write_text(out / "validation.json", validation_json(comparisons))
-        write_figure(out / "validation.png", comparisons)
-        if not json:
-            typer.echo(f"written: {out / 'validation.json'}, {out / 'validation.png'}")
-
-
-@app.command()
-def calibrate(
-    chip: Annotated[str, typer.Argument(help="A bundled chip or the path of a chip file.")],
-    data: Annotated[list[Path], typer.Option("--data", help="A CSV file of moves, vector or matrix operations.")],
-    out: Annotated[Path | None, typer.Option("--out", help="The chip file; CHIP-calibrated.yaml by default.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
-) -> None:
-    """Fit figures of a chip to measurements, and write them as a chip file that extends it."""
-    from ascend_sim.calibration import chip_file
-    from ascend_sim.calibration.fit import calibrate
-    from ascend_sim.calibration.report import lines
-    from ascend_sim.report.files import write_text
-    from ascend_sim.validation.data import read_tables
-
-    before = chip_file.load(chip)
-    path = chip_file.target(chip, out, force)
-    found = calibrate(before, read_tables(data))
-    write_text(path, chip_file.chip_text(found, chip, path, data))
-    for line in lines(found):
-        typer.echo(line)
-    typer.echo(f"written: {_short(path)}")
-
-
-@app.command()
 def init(folder: Annotated[Path, typer.Argument(help="Where to write the example.", metavar="DIR")]) -> None:
     """Write an example to start from: a program, its reference and a run file."""
     from ascend_sim.examples import write_example
 
     for path in write_example(folder):
-        typer.echo(f"written: {_short(path)}")
-    typer.echo(f"run it with: {NAME} run {_short(path)}")
+        typer.echo(f"written: {short(path)}")
+    typer.echo(f"run it with: {NAME} run {short(path)}")
+
+
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "run": run,
+    "trace": traces.trace,
+    "view": traces.view,
+    "timeline": timeline.timeline,
+    "why": why.why,
+    "report": report.report,
+    "compare": compare.compare,
+    "check": check_,
+    "show": show,
+    "list": list_,
+    "init": init,
+    "sensitivity": accuracy.sensitivity,
+    "validate": accuracy.validate,
+    "calibrate": accuracy.calibrate,
+}
+"""All commands, in the order of `--help`."""
+
+for _name, _command in _COMMANDS.items():
+    app.command(_name)(_command)
 
 
 def _expect_clean(configured: RunConfig, data: bool | None) -> None:
@@ -316,7 +246,7 @@ def _stoppable(budget: Budget, folder: Path | None, chip: str) -> Iterator[None]
     except MemoryError as error:
         raise BudgetError(f"the machine has no more memory to give ({error}); make the problem smaller") from None
     except KeyboardInterrupt:
-        _complain(f"interrupted: {_save_partial(budget, folder, chip, 'interrupted')}")
+        complain(f"interrupted: {_save_partial(budget, folder, chip, 'interrupted')}")
         raise
 
 
@@ -335,17 +265,11 @@ def _save_partial(budget: Budget, folder: Path | None, chip: str, stopped: str) 
         return f"nothing was saved: {error}"
 
 
-def _refuse_program(config: str) -> None:
-    """Say what to write instead when a run is asked for and *config* names a program."""
-    if config.endswith(".py"):
-        way_out = "write a run file with 'program: ...' and 'chip: ...', and run that"
-        raise ArgumentError(Diagnostic(f"is a program; {way_out} (`{NAME} init DIR` makes an example)", config))
-
-
 def _write(outcome: Outcome, folder: Path, traced: tuple[bool, Window] | None) -> list[Path]:
     """Write the reports of a run into *folder*, all or none; *traced* is (every core?, window) for trace.json."""
     from ascend_sim.observe.banks import bank_conflicts
-    from ascend_sim.report import csv
+    from ascend_sim.report import csv, recording
+    from ascend_sim.report.cores import chosen_cores
     from ascend_sim.report.files import COMPLETE, write_files
     from ascend_sim.report.partial import stale_files
     from ascend_sim.report.trace import trace_text
@@ -353,7 +277,7 @@ def _write(outcome: Outcome, folder: Path, traced: tuple[bool, Window] | None) -
     chip = outcome.timelines.chip
     conflicts = bank_conflicts(outcome.program, chip)
     try:
-        texts: dict[str, Iterable[str]] = {
+        texts: dict[str, Iterable[str] | bytes] = {
             "result.json": [outcome.result.to_json()],
             "PipeUtilization.csv": [csv.pipe_utilization(outcome.statistics, chip)],
             "Memory.csv": [csv.memory(outcome.statistics, chip)],
@@ -361,11 +285,14 @@ def _write(outcome: Outcome, folder: Path, traced: tuple[bool, Window] | None) -
         }
         if traced is not None:
             every_core, window = traced
-            texts["trace.json"] = trace_text(outcome.timelines, every_core=every_core, window=window)
+            cores = chosen_cores(outcome.timelines, "all" if every_core else "first")
+            texts["trace.json"] = trace_text(outcome.timelines, cores, window)
+        if outcome.timelines.limited is not None:
+            texts[recording.NAME] = recording.recording_bytes(outcome.timelines)
         write_files({folder / name: text for name, text in texts.items()}, stale_files(folder, texts))
     except KeyboardInterrupt as stop:
         unsaved = "nothing was saved, since the result was being written; what was there is as it was"
-        _complain(f"interrupted: {COMPLETE if COMPLETE in stop.args else unsaved}")
+        complain(f"interrupted: {COMPLETE if COMPLETE in stop.args else unsaved}")
         raise
     return [folder / name for name in texts]
 
@@ -399,14 +326,14 @@ def _exit_code(arguments: list[str]) -> int:
         return code if isinstance(code, int) else 0
     except (UserError, SimulatedProgramError) as error:
         for diagnostic in error.diagnostics:
-            _complain(str(diagnostic))
+            complain(str(diagnostic))
         return error.exit_code
     except AscendSimError as error:
         return _internal(error, debug)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else NAME
-        _complain(f"{command}: {error.format_message().rstrip('.')} (see {command} --help)")
+        complain(f"{command}: {error.format_message().rstrip('.')} (see {command} --help)")
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -425,52 +352,9 @@ def _exit_code(arguments: list[str]) -> int:
 
 def _unwritable(error: OSError) -> int:
     """Stdout takes no more; leave nothing that the interpreter would flush at exit."""
-    _complain(f"the output cannot be written: {error.strerror}; make room where it goes")
+    complain(f"the output cannot be written: {error.strerror}; make room where it goes")
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 2
-
-
-def _complain(text: str) -> None:
-    """Print one line to stderr."""
-    print(_short(" ".join(text.splitlines())), file=sys.stderr)
-
-
-def _short(text: str | Path) -> str:
-    """*text* with paths below the current folder made relative."""
-    here = f"{Path.cwd()}{os.sep}"
-    return str(text).replace(here, "") if len(here) > 2 else str(text)
-
-
-@contextmanager
-def _progress() -> Iterator[Sequence[Observer]]:
-    """The observers of a run: a progress bar on stderr if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield ()
-        return
-    from rich.console import Console
-
-    from ascend_sim.report.progress import ProgressBar
-
-    bar = ProgressBar(Console(stderr=True))
-    try:
-        yield (bar,)
-    finally:
-        bar.close()
-
-
-@contextmanager
-def _counter(what: str) -> Iterator[Callable[[int], None]]:
-    """A function to call after each of so many steps: it draws a bar on stderr if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda total: bar.update(task, total=total, advance=1)
 
 
 def _internal(error: Exception, debug: bool) -> int:
@@ -483,7 +367,7 @@ def _internal(error: Exception, debug: bool) -> int:
         place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}: "
         trace = trace.tb_next
     hint = "please report it" if debug else "please report it with what `--debug` prints"
-    _complain(f"{place}internal error: {type(error).__name__}: {error}; this is a bug of {NAME}, {hint}")
+    complain(f"{place}internal error: {type(error).__name__}: {error}; this is a bug of {NAME}, {hint}")
     return 1
 
 

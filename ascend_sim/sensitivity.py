@@ -1,7 +1,6 @@
 """Which figures of the chip a run depends on: its time with each of them a little smaller and a little larger.
 
-The kernel is traced once in each process. That is right because a trace depends on a chip only through what is never
-varied here: numbers of cores, capacities, geometry and numbers of flags.
+The kernel is traced once in each process.
 """
 
 from __future__ import annotations
@@ -16,14 +15,12 @@ from dataclasses import dataclass, replace
 
 from pydantic import BaseModel
 
+from ascend_sim.bench import Bench, instructions, microseconds
 from ascend_sim.config import Chip, Figure, RunConfig, load_run, unit_of
-from ascend_sim.engine.machine import simulate_timing
 from ascend_sim.errors import ArgumentError, SimulatedProgramError
-from ascend_sim.isa.instruction import Instruction
 from ascend_sim.isa.vector import VectorInstruction
 from ascend_sim.kernel import Program
 from ascend_sim.report.sensitivity import Elasticity
-from ascend_sim.simulate import prepare
 
 KEPT = (
     "dies", "cores", "buffers", "advice", "cube.fractal_rows", "cube.fractal_bytes_k", "cube.accumulate_fractals",
@@ -131,19 +128,13 @@ def _row(name: str, values: dict[str, int | float], standings: list[str], source
 def _used_rows(chip: Chip, program: Program) -> dict[str, set[str]]:
     """The data types of each vector operation by its key in the chip, as far as *program* uses them."""
     used: dict[str, set[str]] = {}
-    for one in _instructions(program):
+    for one in instructions(program):
         if isinstance(one, VectorInstruction):
             source = (one.data[0] if one.data else one.destination).dtype
             rows = chip.vector.ops[one.operation.cost]
             keys = (key for key in one.operation.cost_keys(source, one.destination.dtype) if key in rows)
             used.setdefault(one.operation.cost, set()).add(next(keys))
     return used
-
-
-def _instructions(program: Program) -> Iterator[Instruction]:
-    """The instructions of all templates, each template once."""
-    for template in dict.fromkeys(call.template for stream in program.streams for call in stream.calls):
-        yield from template.instructions
 
 
 def _changes(values: dict[str, int | float], step: float) -> tuple[float, float]:
@@ -181,12 +172,11 @@ def _elasticity(row: Elasticity, change: tuple[float, float], low: float | str, 
     return replace(row, change=change, time_us=(low, high), elasticity=slope)
 
 
-class _Bench:
-    """A *run* traced once, to be timed on variants of its chip."""
+class _Bench(Bench):
+    """The bench of a run whose time, *time_us*, is known."""
 
     def __init__(self, run: RunConfig) -> None:
-        _, _, self.program = prepare(run)
-        self.run = run
+        super().__init__(run)
         self._asked = self._asks(run.chip)
         self.time_us = self._simulated(run.chip)
 
@@ -205,11 +195,10 @@ class _Bench:
             return f"not varied (the run fails with {written}: {error.diagnostics[0].message})"
 
     def _simulated(self, chip: Chip) -> float:
-        cycles = simulate_timing(self.program, chip, symmetry=self.run.symmetry).cycles
-        return cycles / chip.cycles_per_second * 1e6
+        return microseconds(self.schedule(chip).cycles, chip)
 
     def _asks(self, chip: Chip) -> tuple[object, ...]:
-        timings = [one.timing(chip) for one in _instructions(self.program)]
+        timings = [one.timing(chip) for one in instructions(self.program)]
         return timings, chip.clock_hz, chip.l2, chip.hbm, chip.scalar, chip.sync, chip.launch
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ascend_sim.config import RunConfig
+from ascend_sim.config import RunConfig, bundled
 from ascend_sim.engine.adversary import execute_adversarially
 from ascend_sim.engine.functional import execute, generated_inputs
 from ascend_sim.engine.machine import Schedule, simulate_timing
@@ -24,6 +24,8 @@ from ascend_sim.observe.accuracy import Accuracy, compare
 from ascend_sim.observe.banks import bank_conflicts, total_of
 from ascend_sim.observe.bound import bound_by
 from ascend_sim.observe.dependence import critical_path_and_dependence
+from ascend_sim.observe.recorder import Recorder
+from ascend_sim.observe.roofline import vector_elements
 from ascend_sim.observe.statistics import CoreStatistics, core_statistics, pipe_ratios
 from ascend_sim.observe.timeline import Timelines
 from ascend_sim.report.expected import expected_error
@@ -67,19 +69,23 @@ def prepare(run: RunConfig) -> tuple[LoadedProgram, Parameters, Program]:
 
 
 def simulate(
-    run: RunConfig, *, data: bool | None = None, observers: Sequence[Observer] = (), adversarial: Sequence[int] = ()
+    run: RunConfig, *, data: bool | None = None, observers: Sequence[Observer] = (), adversarial: Sequence[int] = (),
+    record: bool = False,
 ) -> Outcome:
     """Simulate *run*.
 
     *data* says whether to compute numbers as well and compare them with the reference; None means what the run file
     says. A run with data simulates every core. Under each of the *adversarial* seeds the numbers are computed once
-    more, in another order that the flags allow; they must have the same bits. Raise what `prepare` raises, and a
+    more, in another order that the flags allow; they must have the same bits. With *record*, what shared
+    bandwidth cost each move is kept in the timelines. Raise what `prepare` raises, and a
     DeadlockError or FlagError for a kernel that cannot run to its end; wrong numbers are `Outcome.fault`.
     """
     begin = time.perf_counter()
     with_data = bool(adversarial) or (run.data.enabled if data is None else data)
     loaded, parameters, program = prepare(run)
-    schedule = simulate_timing(program, run.chip, symmetry=run.symmetry and not with_data, observers=observers)
+    recorder = Recorder() if record else None
+    listeners = observers if recorder is None else (*observers, recorder)
+    schedule = simulate_timing(program, run.chip, symmetry=run.symmetry and not with_data, observers=listeners)
     accuracy, warnings = None, list(schedule.warnings)
     disorder: list[Diagnostic] = []
     if with_data:
@@ -95,9 +101,11 @@ def simulate(
         **run.resolved(),
         "data": {**run.data.model_dump(mode="json"), "enabled": with_data},
         "parameters": parameters.model_dump(mode="json"),
+        "program_file": None if loaded.path.parent == bundled("programs") else str(loaded.path.absolute()),
     }
     peak = run.chip.peak_flops(_matrix_format(program))
-    timelines = Timelines(schedule, run.chip)
+    limited = None if recorder is None else recorder.limits(len(schedule.cores))
+    timelines = Timelines(schedule, run.chip, limited)
     statistics = tuple(core_statistics(timelines))
     measured = _measured(timelines, statistics, peak)
     warnings += _idle_blocks(schedule, statistics)
@@ -146,6 +154,7 @@ def _measured(timelines: Timelines, statistics: Sequence[CoreStatistics], peak: 
         "tflops": rate / 1e12,
         "peak_tflops": peak / 1e12,
         "flops_utilization": rate / peak,
+        "vector_elements": vector_elements(schedule.program),
         "pipes": pipe_ratios(statistics, schedule.cycles),
         "memory": _memory(schedule),
         "ub_banks": total_of(bank_conflicts(schedule.program, chip).values()).to_json(),

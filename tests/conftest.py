@@ -7,12 +7,12 @@ import pytest
 from ascend_sim.validation.data import bundled_tables, read_table
 from ascend_sim.validation.run import Comparison, compare
 
-
 _SHARED = {"kernel_comparisons", "instruction_comparisons"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests that look at the measurements to one process, at once: it simulates them once, the longest work."""
+    """Give the tests that look at the measurements to one process, at once: it simulates them once, the longest job."""
     for item in items:
         if _SHARED & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group("measurements"))

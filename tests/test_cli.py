@@ -62,19 +62,20 @@ def test_run_prints_a_summary_and_writes_nothing(
 
 
 def test_run_writes_its_files(ascend_sim: Command, tmp_path: Path) -> None:
-    """--out gets result.json and the CSV files, and trace.json when asked for; the summary names them."""
+    """--out gets result.json, the CSV files and the recording, trace.json when asked for; the summary names them."""
     run, out = write_run(tmp_path), tmp_path / "deep" / "out"
     said = ascend_sim("run", run, "--out", out)
 
     assert said.code == 0
     assert sorted(path.name for path in out.iterdir()) == [
-        "Memory.csv", "PipeUtilization.csv", "ResourceConflictRatio.csv", "result.json"
+        "Memory.csv", "PipeUtilization.csv", "ResourceConflictRatio.csv", "recording.npz", "result.json"
     ]  # fmt: skip
-    names = ("result.json", "PipeUtilization.csv", "Memory.csv", "ResourceConflictRatio.csv")
+    names = ("result.json", "PipeUtilization.csv", "Memory.csv", "ResourceConflictRatio.csv", "recording.npz")
     assert said.out.endswith(f"written: {', '.join(f'{out}/{name}' for name in names)}\n")
 
-    assert ascend_sim("run", run, "--out", out, "--trace").code == 0
+    assert ascend_sim("run", run, "--out", out, "--trace", "--no-record").code == 0
     assert json.loads((out / "trace.json").read_text())["traceEvents"]
+    assert not (out / "recording.npz").exists()  # it was of the run before
 
 
 def test_json_is_the_file_and_nothing_else(ascend_sim: Command, tmp_path: Path) -> None:
@@ -103,7 +104,9 @@ def test_a_trace_window(ascend_sim: Command, tmp_path: Path) -> None:
 
     assert said.code == 0
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
-    assert all(event.get("ts", 1.5) >= 1.5 for event in events)
+    moves = [event for event in events if event["ph"] == "X"]
+    assert moves
+    assert all(event["ts"] < 1.6 and event["ts"] + event["dur"] > 1.5 for event in moves)
 
 
 def test_wrong_numbers_leave_with_3_and_a_result(ascend_sim: Command, tmp_path: Path) -> None:

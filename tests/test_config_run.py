@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, Field
 
-from ascend_sim.config import DataConfig, LaunchConfig, load_chip, load_run
+from ascend_sim.config import DataConfig, LaunchConfig, load_chip, load_run, rerun
 from ascend_sim.errors import ArgumentError, ConfigError, Diagnostic, ProgramError
 
 RUN = "program: gemm\nchip: ascend910b3\nproblem:\n  m: 256\n"
@@ -241,6 +241,34 @@ def test_resolved_run_is_stable_plain_data(tmp_path: Path) -> None:
     assert texts[0] == texts[1]
     assert json.loads(texts[0])["chip"]["cores"]["aic_per_die"]["value"] == 20
     assert json.loads(texts[0])["sections"] == {"problem": {"m": 256}, "tiling": {"a": 1, "b": 2}}
+
+
+def test_a_run_can_be_made_from_what_it_resolved_to(tmp_path: Path) -> None:
+    """Written as JSON and read back, a run resolves to the same, on the chip as it was changed; overrides go on top."""
+    text = RUN + "tiling: {a: [1, 2]}\nlaunch: {blocks: 3}\n"
+    first = load_run(write(tmp_path, text), ["chip.clock_hz=1.5e9", "problem.m=64"])
+    kept = tmp_path / "result.json"
+    config = json.loads(json.dumps(first.resolved()))
+
+    assert rerun(config, kept).resolved() == first.resolved()
+    assert rerun(config, kept).program_file() == first.program_file()
+    changed = rerun(config, kept, ["problem.m=32", "chip.scalar.issue_cycles=7"])
+    assert (changed.sections["problem"], changed.chip.scalar.issue_cycles.value) == ({"m": 32}, 7)
+    assert changed.chip.clock_hz.value == 1.5e9
+    assert rerun(config, kept, ["chip=ascend910b2"]).chip == load_chip("ascend910b2")
+
+
+def test_the_program_of_a_run_made_from_what_it_resolved_to(tmp_path: Path) -> None:
+    """A program of the user's own is the file that is named with the run; if it is gone, its path is said."""
+    config = {**load_run(write(tmp_path)).resolved(), "program": "kernel.py"}
+    config["program_file"] = str(tmp_path / "kernel.py")
+    kept = tmp_path / "out" / "result.json"
+    with pytest.raises(ProgramError) as caught:
+        rerun(config, kept).program_file()
+    assert str(caught.value).startswith(f"{kept}: there is no program file '{tmp_path}/kernel.py'")
+
+    (tmp_path / "kernel.py").touch()
+    assert rerun(config, kept).program_file() == tmp_path / "kernel.py"
 
 
 def test_missing_run_file_is_refused(tmp_path: Path) -> None:

@@ -299,7 +299,7 @@ def test_every_result_key_and_column_is_documented(tmp_path: Path) -> None:
         columns = (tmp_path / name).read_text().splitlines()[0].split(",")
         assert list(rows("result-files.md", name)) == columns
     assert {path.name for path in tmp_path.iterdir()} == {
-        "result.json", "PipeUtilization.csv", "Memory.csv", "ResourceConflictRatio.csv", "trace.json"
+        "result.json", "PipeUtilization.csv", "Memory.csv", "ResourceConflictRatio.csv", "recording.npz", "trace.json"
     }  # fmt: skip
 
 

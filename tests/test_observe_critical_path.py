@@ -214,6 +214,59 @@ def test_a_slow_fixpipe_under_unit_flag_is_on_the_path_itself() -> None:
     assert path == {"aic_fixpipe": 2 * 532}
 
 
+def test_the_path_by_stage() -> None:
+    """Each part belongs to the stage of the instruction that was waited for; the way between cores to none."""
+
+    def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
+        @core.stage(asc.AIV)
+        def produce() -> None:
+            store(core, gm, 3200)  # 0 .. 150
+            asc.cross_core_set_flag(3, Pipe.MTE3)  # 150 .. 160
+
+        @core.stage(asc.AIC)
+        def consume() -> None:
+            asc.cross_core_wait_flag(3)  # 0 .. 460
+            tile = core.tensor("tile", Space.L1, (16, 16), asc.fp16)
+            asc.data_copy(tile, gm.tile[0:16, 0:16])  # 460 .. 460 + 100 + 8
+
+        produce()
+        consume()
+
+    on = chip("launch.cube_seconds=1e-7", "launch.vector_seconds=1e-7")
+    path = critical_path(Timelines(simulate(body, on, "mix"), on))
+    launch = path.cycles["launch"]
+
+    assert path.by_stage == {
+        ("aiv_mte3", "produce"): 160, ("cross_core", ""): 300, ("aic_mte2", "consume"): 108, ("launch", ""): launch
+    }  # fmt: skip
+    assert path.stage_ranking[0] == ("cross_core", "", 300)
+
+
+def test_flags_and_issue_belong_to_the_stage_that_has_them() -> None:
+    """A wait_flag is of the stage that waits, and the issue of an instruction of its own stage."""
+
+    def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
+        @core.stage(asc.AIV)
+        def first() -> None:
+            load(core, gm, 6400)  # issued at 0: 0 .. 200
+            asc.set_flag(Pipe.MTE2, Pipe.V, 0)  # 200 .. 210
+
+        @core.stage(asc.AIV)
+        def second() -> None:
+            asc.wait_flag(Pipe.MTE2, Pipe.V, 0)  # until 215
+            work(core, 1)  # issued at 300, 300 .. 350
+
+        first()
+        second()
+
+    def path(issue: int) -> dict[tuple[str, str], int]:
+        on = chip(f"scalar.issue_cycles={issue}")
+        return critical_path(Timelines(simulate(body, on), on)).by_stage
+
+    assert path(10) == {("aiv_mte2", "first"): 210, ("aiv_vec", "second"): 5 + 50}
+    assert path(100) == {("aiv_scalar", "first"): 200, ("aiv_scalar", "second"): 100 + 50, ("aiv_vec", "second"): 50}
+
+
 @pytest.mark.parametrize("overrides", [(), ("chip.scalar.queue_depth=2",), ("chip.scalar.issue_cycles=40",)])
 @pytest.mark.parametrize("name", list(SMALL))
 def test_the_cycles_of_bundled_programs_add_up(name: str, overrides: tuple[str, ...]) -> None:
@@ -224,6 +277,10 @@ def test_the_cycles_of_bundled_programs_add_up(name: str, overrides: tuple[str, 
     assert sum(float(part["share"]) for part in result.critical_path) == pytest.approx(1.0, abs=1e-12)
     shares = [part["share"] for part in result.critical_path]
     assert shares == sorted(shares, reverse=True)
+    path = critical_path(outcome(name, *overrides).timelines)
+    for part in result.critical_path:
+        assert part["cycles"] == sum(cycles for pipe, _, cycles in path.stage_ranking if pipe == part["pipe"])
+    assert sum(path.by_stage.values()) == result.cycles
 
 
 PAIRS = [(Pipe.MTE2, Pipe.V), (Pipe.V, Pipe.MTE3), (Pipe.MTE3, Pipe.MTE2), (Pipe.V, Pipe.S), (Pipe.S, Pipe.MTE2)]
@@ -269,4 +326,7 @@ def test_the_cycles_of_any_program_add_up(steps: list[Step], depth: int, issue: 
         CHIPS[key] = chip(*figures, f"sync.wait_flag_cycles={flag}")
     schedule = simulate_timing(build(_body(steps), CHIPS[key]), CHIPS[key])
 
-    assert critical_path(Timelines(schedule, CHIPS[key])).total == schedule.cycles
+    path = critical_path(Timelines(schedule, CHIPS[key]))
+
+    assert path.total == schedule.cycles
+    assert sum(path.by_stage.values()) == schedule.cycles

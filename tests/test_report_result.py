@@ -13,8 +13,8 @@ from ascend_sim.simulate import simulate
 
 KEYS = [
     "schema", "program", "chip", "config", "cycles", "time_us", "flops", "tflops", "peak_tflops",
-    "flops_utilization", "pipes", "memory", "ub_banks", "bound_by", "critical_path", "depends_on", "expected_error",
-    "numerics", "simulation", "warnings",
+    "flops_utilization", "vector_elements", "pipes", "memory", "ub_banks", "bound_by", "critical_path", "depends_on",
+    "expected_error", "numerics", "simulation", "warnings",
 ]  # fmt: skip
 WALL = ("wall_s", "instructions_per_s")
 

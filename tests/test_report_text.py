@@ -1,11 +1,10 @@
-"""What people read: the summary at 80 columns, the listing, and the picture of the pipelines."""
+"""What people read: the summary at 80 columns, and the listing."""
 
 from __future__ import annotations
 
 import io
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from outcomes import SMALL, outcome
@@ -17,8 +16,6 @@ from ascend_sim.report import progress
 from ascend_sim.report.listing import listing
 from ascend_sim.report.result import RunResult
 from ascend_sim.report.summary import print_summary
-from ascend_sim.report.timeline import default_window, timeline_figure, write_timeline
-from ascend_sim.report.trace import Window
 from ascend_sim.simulate import simulate
 
 
@@ -114,31 +111,6 @@ def test_reinterpreted_windows_are_listed_as_bytes() -> None:
     text = "\n".join(listing(program, (CoreKind.AIV,), 10_000))
 
     assert re.search(r"data_copy +o\[\d+:\d+,0:128\]:int32, n_out", text)
-
-
-def test_the_timeline_has_a_lane_for_each_pipe(tmp_path: Path) -> None:
-    """Lanes of a cube core and its vector cores, stages in the legend, the rate in the title; a PNG is written."""
-    found = outcome("amla_small")
-    figure = timeline_figure(found.timelines, found.result)
-    (axes,) = figure.axes
-    labels = [label.get_text() for label in axes.get_yticklabels()]
-
-    assert labels[:4] == ["aic mte2", "aic mte1", "aic cube", "aic fixpipe"]
-    assert labels[4:] == [f"aiv {pipe} {sub}" for sub in (0, 1) for pipe in ("mte2", "vec", "mte3")]
-    assert f"{found.result.tflops:.4g} TFLOPS" in axes.get_title(loc="left")
-    (legend,) = figure.legends
-    assert {"c1", "v1", "c2", "v2"} <= {text.get_text() for text in legend.get_texts()}
-
-    write_timeline(tmp_path / "t.png", found.timelines, found.result, Window(1.0, 9.0))
-    assert (tmp_path / "t.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-
-
-def test_long_runs_are_drawn_from_their_middle() -> None:
-    """A run of 1 ms shows 100 us around 500 us, a short one shows all."""
-    result = outcome("gemm_small").result
-
-    assert default_window(replace(result, time_us=1000.0)) == Window(450.0, 550.0)
-    assert default_window(replace(result, time_us=20.0)) == Window(0.0, 20.0)
 
 
 @pytest.mark.parametrize(("patience", "shown"), [(0.0, True), (60.0, False)])

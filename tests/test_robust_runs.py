@@ -28,7 +28,7 @@ from ascend_sim.simulate import prepare, simulate
 __all__ = ["ascend_sim"]  # the fixture of the command line
 
 ROOT = Path(__file__).parent.parent
-RUN_FILES = ["Memory.csv", "PipeUtilization.csv", "ResourceConflictRatio.csv", "result.json"]
+RUN_FILES = ["Memory.csv", "PipeUtilization.csv", "ResourceConflictRatio.csv", "recording.npz", "result.json"]
 
 TENSOR = 'u = core.tensor("u", Space.UB, 256, asc.fp32)\n'
 STAGE = "@core.stage(asc.AIV)\ndef work(n):\n"

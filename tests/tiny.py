@@ -82,12 +82,17 @@ def chip(*overrides: str, hbm: float = 1024, mixed: float | None = None) -> Chip
 
     *hbm* and *mixed* are the bytes a cycle of HBM, the second (the same by default) for both directions at once.
     """
-    figures = [f"chip.{name}={value}" for name, value in _FIGURES.items()]
+    return load_chip("ascend910c", figures(*overrides, hbm=hbm, mixed=mixed))
+
+
+def figures(*overrides: str, hbm: float = 1024, mixed: float | None = None) -> list[str]:
+    """The overrides that make the tiny chip out of a bundled one, see `chip`."""
+    tiny = [f"chip.{name}={value}" for name, value in _FIGURES.items()]
     rates = [
         f"chip.hbm.bytes_per_second={hbm * 1e9}",
         f"chip.hbm.mixed_bytes_per_second={(hbm if mixed is None else mixed) * 1e9}",
     ]
-    return load_chip("ascend910c", [*figures, *rates, *(f"chip.{text}" for text in overrides)])
+    return [*tiny, *rates, *(f"chip.{text}" for text in overrides)]
 
 
 class NoParameters(asc.Parameters):

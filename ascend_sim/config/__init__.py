@@ -7,7 +7,7 @@ from ascend_sim.config.chip_file import load_chip
 from ascend_sim.config.figure import Figure, unit_of
 from ascend_sim.config.locate import bundled, find_chip, find_program, find_run, names
 from ascend_sim.config.overrides import Override, parse_override
-from ascend_sim.config.run import DataConfig, LaunchConfig, RunConfig, load_run
+from ascend_sim.config.run import DataConfig, LaunchConfig, RunConfig, load_run, rerun
 from ascend_sim.config.yaml_document import Document
 
 __all__ = [
@@ -31,5 +31,6 @@ __all__ = [
     "load_run",
     "names",
     "parse_override",
+    "rerun",
     "unit_of",
 ]

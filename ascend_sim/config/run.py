@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, Field
 
 from ascend_sim.config import _messages, locate
-from ascend_sim.config._nodes import Node
+from ascend_sim.config._nodes import Node, Place, node_of
 from ascend_sim.config.chip import Chip
 from ascend_sim.config.chip_file import (
     build_chip,
@@ -141,7 +141,27 @@ def load_run(path_or_name: str | Path, overrides: Sequence[str] = ()) -> RunConf
     """
     changes = parse_overrides(overrides)
     path = path_or_name if isinstance(path_or_name, Path) else locate.find_run(path_or_name)
-    document = Document.load(path)
+    return _run(Document.load(path), None, changes)
+
+
+def rerun(config: Mapping[str, Any], path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the run whose `resolved()` was *config*, as the file at *path* keeps it, with *overrides*.
+
+    The chip is the one that was simulated then, whatever has become of its file. A program that is not bundled
+    is the file `program_file` of *config*. Raise what load_run() raises.
+    """
+    place = Place(str(path))
+    head = {key: config[key] for key in _Head.model_fields}
+    program = config.get("program_file") or config["program"]
+    content = {**config["sections"], **head, "program": program, "chip": config["chip_name"]}
+    chip = Document(path, node_of(config["chip"], place))
+    return _run(Document(path, node_of(content, place)), chip, parse_overrides(overrides))
+
+
+def _run(document: Document, chip_document: Document | None, changes: Sequence[Override]) -> RunConfig:
+    """Return the run of *document* with *changes*, on the chip of *chip_document* if there is one and the
+    changes name no other, else on the one that *document* names.
+    """
     wrong: list[Diagnostic] = []
     for change in changes:
         refusal = _refusal(document, change)
@@ -156,13 +176,17 @@ def load_run(path_or_name: str | Path, overrides: Sequence[str] = ()) -> RunConf
     except ConfigError as error:
         wrong += error.diagnostics
     try:
-        chip = _chip(document, [change for change in changes if targets_chip(change)])
+        of_chip = [change for change in changes if targets_chip(change)]
+        if chip_document is None or any(change.path == ("chip",) for change in changes):
+            chip = _chip(document, of_chip)
+        else:
+            chip = build_chip(overridden(chip_document, of_chip)), document.data["chip"]
     except ConfigError as error:
         wrong += error.diagnostics
     if wrong or head is None or chip is None:
         raise ConfigError(wrong)
     return RunConfig(
-        path=path,
+        path=document.path,
         program=head.program,
         chip=chip[0],
         chip_name=chip[1],

@@ -22,6 +22,9 @@ _TOLERANCE = SCALE >> 8
 Shares = tuple[int, ...]
 """How much of each resource one byte of a move takes, in units of 1/SCALE."""
 
+Account = list[int]
+"""What a move lost while it flowed, by resource: unit-cycles (cycles x SCALE) that its own limit would have saved."""
+
 _Flow = tuple[int, int, int, Callable[[int], None]]
 """(bytes served to the group when it ends, sequence number, weight, what to call then)."""
 
@@ -33,7 +36,11 @@ class _Group:
     reserved: bool
     rate: int
     uses: tuple[tuple[int, int], ...]
+    bottleneck: int = -1
+    """The resource that holds the rate below the limit; -1 if none does."""
     served: int = 0
+    lost: Account = field(default_factory=list)
+    """What each of the moves has lost since the group began; empty unless moves are accounted for."""
     weight: int = 0
     flows: list[_Flow] = field(default_factory=list)
 
@@ -46,8 +53,12 @@ class SharedBandwidth:
     *mixed_capacities* hold (a memory delivers less when it serves both directions).
     """
 
-    def __init__(self, env: simpy.Environment, capacities: tuple[int, ...], mixed_capacities: tuple[int, ...]) -> None:
+    def __init__(
+        self, env: simpy.Environment, capacities: tuple[int, ...], mixed_capacities: tuple[int, ...],
+        accounted: bool = False,
+    ) -> None:
         self._env = env
+        self._accounted = accounted
         self._capacities = capacities
         self._mixed_capacities = mixed_capacities
         self._ceilings = tuple(capacity * SCALE for capacity in capacities)
@@ -63,11 +74,13 @@ class SharedBandwidth:
         self._due = -1
 
     def start(
-        self, size: int, limit: int, shares: Shares, weight: int, done: Callable[[int], None], reserved: bool = False
+        self, size: int, limit: int, shares: Shares, weight: int, done: Callable[[int], None], reserved: bool = False,
+        account: Account | None = None,
     ) -> None:
         """Begin to move *size* bytes now, at no more than *limit* units a cycle, for *weight* equal cores at once.
 
-        *done* is called with the simulated time of the last byte, at that time.
+        *done* is called with the simulated time of the last byte, at that time. If moves are *accounted* for, what
+        this one has lost to each resource by then is added to its *account*.
         """
         self._advance()
         key = limit, shares, reserved
@@ -77,6 +90,10 @@ class SharedBandwidth:
                 limit, shares, reserved, limit, tuple((which, share) for which, share in enumerate(shares) if share)
             )
             self._in_order = [self._groups[known] for known in sorted(self._groups)]
+            if self._accounted:
+                group.lost = [0] * len(self._capacities)
+        if account is not None:
+            done = _into(account, group, done)
         self._sequence += 1
         heapq.heappush(group.flows, (group.served + size * SCALE, self._sequence, weight, done))
         self._add(group, weight)
@@ -98,6 +115,10 @@ class SharedBandwidth:
         if elapsed:
             for group in self._in_order:
                 group.served += group.rate * elapsed
+            if self._accounted and not self._at_limits:
+                for group in self._in_order:
+                    if group.bottleneck >= 0:
+                        group.lost[group.bottleneck] += elapsed * (SCALE - group.rate * SCALE // group.limit)
             self._time = now
 
     def _reschedule(self) -> None:
@@ -141,6 +162,7 @@ class SharedBandwidth:
             if not self._at_limits:
                 for group in self._in_order:
                     group.rate = group.limit
+                    group.bottleneck = -1
                 self._at_limits = True
             return
         self._at_limits = False
@@ -176,6 +198,7 @@ class SharedBandwidth:
             for group in active:
                 if group.shares[bottleneck] if bottleneck >= 0 else group.limit == level:
                     group.rate = level or 1
+                    group.bottleneck = bottleneck
                     for resource in scarce:
                         used = group.weight * group.shares[resource]
                         demand[resource] -= used
@@ -197,3 +220,15 @@ class SharedBandwidth:
         return [
             one - min(rate * group.weight * share // SCALE, one) for one, share in zip(left, group.shares, strict=True)
         ]
+
+
+def _into(account: Account, group: _Group, done: Callable[[int], None]) -> Callable[[int], None]:
+    """*done* for a move that joins *group* now, after what it has lost by then has been added to *account*."""
+    before = list(group.lost)
+
+    def accounted(now: int) -> None:
+        for resource, (then, first) in enumerate(zip(group.lost, before, strict=True)):
+            account[resource] += then - first
+        done(now)
+
+    return accounted

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ascend_sim.config import Chip
+from ascend_sim.engine.bandwidth import Account
 from ascend_sim.engine.flags import Channel, Flags, UnitTiles
 from ascend_sim.engine.lowering import (
     BARRIER,
@@ -79,6 +80,7 @@ class CoreModel:
         start: int,
     ) -> None:
         self.machine = machine
+        self._watched = machine.observers.watch_moves
         self.number = number
         self.core = core
         self.weight = weight
@@ -393,12 +395,20 @@ class CoreModel:
         pipe.left[slot] = self.starts[index] = start
         pipe.moving = True
         base = bases[move.access.parameter] if move.access.parameter is not None else 0
-        done = partial(self._moved, pipe, index, move, earliest_end)
-        self.machine.memory(self).move(move, base, start, self.weight, done)
+        memory = self.machine.memory(self)
+        account = memory.open_account() if self._watched else None
+        done = partial(self._moved, pipe, index, move, earliest_end, account)
+        memory.move(move, base, start, self.weight, done, account)
         return True
 
-    def _moved(self, pipe: PipeState, index: int, move: Move, earliest_end: int, now: int) -> None:
+    def _moved(
+        self, pipe: PipeState, index: int, move: Move, earliest_end: int, account: Account | None, now: int
+    ) -> None:
         """The last byte of a move has arrived."""
+        if account is not None:
+            least = self.starts[index] + move.minimum
+            limited = self.machine.memory(self).limited(account, now, least, earliest_end)
+            self.machine.observers.moved(self.number, index, limited)
         end = max(now, earliest_end)
         pipe.moving = False
         pipe.free = end

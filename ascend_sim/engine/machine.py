@@ -75,7 +75,9 @@ class Machine:
         self.die_weights = {one.streams[0].core.die: one.die_weight for one in classes}
         # Dies share nothing, so each has a clock of its own, and they are simulated one after the other.
         self._clocks = {die: simpy.Environment() for die in self.die_weights}
-        self._memories = {die: DieMemory(clock, chip, program.gm_bytes) for die, clock in self._clocks.items()}
+        self._memories = {
+            die: DieMemory(clock, chip, program.gm_bytes, observers.watch_moves) for die, clock in self._clocks.items()
+        }
         self._ready: deque[CoreModel] = deque()
         self._faults: dict[tuple[SourceLine, object], Diagnostic] = {}
         lowered = lower(program, chip)

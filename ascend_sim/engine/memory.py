@@ -16,11 +16,27 @@ from dataclasses import dataclass
 import simpy
 
 from ascend_sim.config import Chip
-from ascend_sim.engine.bandwidth import SCALE, SharedBandwidth, Shares
+from ascend_sim.engine.bandwidth import SCALE, Account, SharedBandwidth, Shares
 from ascend_sim.engine.cache import L2Cache
 from ascend_sim.isa.timing import Move, Traffic
 
 _WRITE_BACK: Shares = (0, 0, 0, SCALE)
+_HBM = 3
+"""Position of HBM among the shared resources; before it come L2 reads, writes and both together."""
+
+
+@dataclass(frozen=True)
+class Limited:
+    """Cycles of a move that shared bandwidth has cost it: what it would have saved with L2, with HBM, to itself.
+
+    Waiting for bytes that another move already fetches from HBM counts for HBM. *tile* is what a FIXPIPE under
+    unit_flag, once begun, waited for the MMADs of its tile. What lasts no longer than the least time of the move costs
+    nothing, nor does sharing that lasts no longer than the tile.
+    """
+
+    l2: int
+    hbm: int
+    tile: int
 
 
 @dataclass(frozen=True)
@@ -37,7 +53,7 @@ class MemoryStatistics:
 class DieMemory:
     """L2 and HBM of one die of *chip*, over *span* bytes of global memory."""
 
-    def __init__(self, env: simpy.Environment, chip: Chip, span: int) -> None:
+    def __init__(self, env: simpy.Environment, chip: Chip, span: int, accounted: bool = False) -> None:
         self._env = env
         self._cache = L2Cache(chip.l2.bytes.value, chip.l2.sector_bytes.value, span)
         self._miss_extra = chip.l2.miss_extra_cycles.value
@@ -45,12 +61,38 @@ class DieMemory:
         rates = tuple(_units(figure.value) for figure in l2)
         self._hbm, mixed = (_units(chip.hbm_bytes_per_cycle(mixed=mixed)) for mixed in (False, True))
         self._waiting: dict[int, list[Callable[[int], None]]] = {}
-        self._bandwidth = SharedBandwidth(env, (*rates, self._hbm), (*rates, mixed))
+        self._bandwidth = SharedBandwidth(env, (*rates, self._hbm), (*rates, mixed), accounted)
 
-    def move(self, move: Move, base: int, start: int, weight: int, done: Callable[[int], None]) -> None:
-        """Carry out *move* from cycle *start* on; call *done* with the cycle of its last byte, at that cycle."""
+    def move(
+        self, move: Move, base: int, start: int, weight: int, done: Callable[[int], None],
+        account: Account | None = None,
+    ) -> None:
+        """Carry out *move* from cycle *start* on; call *done* with the cycle of its last byte, at that cycle.
+
+        An *account* from `open_account` is filled by then; `limited` reads it.
+        """
         arrival = simpy.Timeout(self._env, start + move.head - int(self._env.now))
-        arrival.callbacks.append(lambda _: self._arrive(move, base, weight, done))
+        arrival.callbacks.append(lambda _: self._arrive(move, base, weight, done, account))
+
+    @staticmethod
+    def open_account() -> Account:
+        """The account of a move: what it loses to each shared resource, and when its own bytes have arrived."""
+        return [0] * (_HBM + 2)
+
+    @staticmethod
+    def limited(account: Account, done: int, least: int, tile: int) -> Limited:
+        """What a move with *account* has lost whose last byte was *done* at that cycle.
+
+        Its pipe is held until *least* in any case, and until *tile* (not before *least*) for the sake of its tile.
+        """
+        *of_l2, of_hbm, own = account
+        l2, hbm = sum(of_l2) // SCALE, of_hbm // SCALE + done - own
+        alone = done - l2 - hbm
+        felt = max(done, tile) - max(alone, tile)
+        if felt < l2 + hbm:
+            hbm = hbm * felt // (l2 + hbm)
+            l2 = felt - hbm
+        return Limited(l2, hbm, max(alone, tile) - max(alone, least))
 
     def statistics(self) -> MemoryStatistics:
         """Bytes moved so far."""
@@ -59,7 +101,9 @@ class DieMemory:
             cache.missed_read_bytes, cache.written_back_bytes, cache.read_bytes, cache.write_bytes, cache.hit_bytes
         )
 
-    def _arrive(self, move: Move, base: int, weight: int, done: Callable[[int], None]) -> None:
+    def _arrive(
+        self, move: Move, base: int, weight: int, done: Callable[[int], None], account: Account | None
+    ) -> None:
         now = int(self._env.now)
         written_back = self._cache.evict(now)
         if written_back:
@@ -79,12 +123,16 @@ class DieMemory:
         )
         if fills:
             done = self._after(fills, done)
+        if account is not None:
+            done = _noted(account, done)
         if not missed:
-            self._bandwidth.start(access.bytes, limit, shares, weight, done)
+            self._bandwidth.start(access.bytes, limit, shares, weight, done, account=account)
             return
         done = self._filling(self._cache.last_fill, done)
         late = simpy.Timeout(self._env, self._miss_extra)
-        late.callbacks.append(lambda _: self._bandwidth.start(access.bytes, limit, shares, weight, done))
+        late.callbacks.append(
+            lambda _: self._bandwidth.start(access.bytes, limit, shares, weight, done, account=account)
+        )
 
     def _filling(self, fill: int, done: Callable[[int], None]) -> Callable[[int], None]:
         """Let those who found sectors of *fill* go on when its last byte has arrived."""
@@ -110,6 +158,16 @@ class DieMemory:
         for fill in fills:
             self._waiting.setdefault(fill, []).append(one_more)
         return one_more
+
+
+def _noted(account: Account, done: Callable[[int], None]) -> Callable[[int], None]:
+    """*done*, after the cycle at which the move's own bytes have arrived has been put into *account*."""
+
+    def noted(now: int) -> None:
+        account[-1] = now
+        done(now)
+
+    return noted
 
 
 def _units(bytes_per_cycle: float) -> int:

@@ -30,6 +30,9 @@ from ascend_sim.numerics import DType, RoundMode, bf16, cast, fp16, fp32, int8, 
 ACCUMULATOR = {fp16: fp32, bf16: fp32, fp32: fp32, int8: int32}
 """Format of L0C for each input format (Ascend C Mmad: the C,A,B triples of A2)."""
 
+_SPELLINGS = {fp16: "MMAD f16_to_f32", bf16: "MMAD bf16_2_f32", fp32: "MMAD f32", int8: "MMAD s8"}
+"""The vendor's names, but for fp32, whose name is ours after that of int8."""
+
 MMAD_LIMIT = 4095
 """Largest m, n and k of one Mmad (Ascend C MmadParams)."""
 
@@ -59,6 +62,10 @@ class Mmad(Instruction):
     @property
     def cores(self) -> frozenset[CoreKind]:
         return frozenset((CoreKind.AIC,))
+
+    @property
+    def spelling(self) -> str:
+        return _SPELLINGS[self.left.dtype]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -183,6 +190,10 @@ class Fixpipe(Transfer):
     @property
     def cores(self) -> frozenset[CoreKind]:
         return frozenset((CoreKind.AIC,))
+
+    @property
+    def spelling(self) -> str:
+        return "FIX_L0C_TO_OUT"
 
     def check(self, chip: Chip) -> Iterator[str]:
         yield from expect_space("source", self.source, Space.L0C)

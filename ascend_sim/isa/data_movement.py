@@ -61,6 +61,13 @@ def read_move(source: GlobalTensor, path: GmReadPath, line: int, *, by_row: bool
     )
 
 
+def mte_spelling(name: str, tensor: GlobalTensor) -> str:
+    """The vendor's *name* of a move between UB and the window *tensor*, of its byte-wise form if blocks do not fit."""
+    access = gm_access(tensor)
+    blocks = not access.row_bytes % UB_BLOCK and (access.rows == 1 or not access.pitch % UB_BLOCK)
+    return name if blocks else f"{name}_ALIGN"
+
+
 def expect_same_format(role: str, operand: Operand, other_role: str, other: Operand) -> Iterator[str]:
     """Yield a message if the two operands differ in number format."""
     if operand.dtype != other.dtype:
@@ -89,6 +96,12 @@ class LoadGm(Transfer):
     def cores(self) -> frozenset[CoreKind]:
         kind = self.destination.space.core
         return frozenset((kind,)) if kind else frozenset()
+
+    @property
+    def spelling(self) -> str:
+        if self.destination.space is Space.UB:
+            return mte_spelling("MOV_OUT_TO_UB", self.source)
+        return "MOV_OUT_TO_L1_MULTI_ND2NZ" if self.destination.order is MemoryOrder.NZ else "MOV_OUT_TO_L1"
 
     def check(self, chip: Chip) -> Iterator[str]:
         yield from expect_space("destination", self.destination, Space.L1, Space.UB)
@@ -120,6 +133,10 @@ class StoreGm(Transfer):
     @property
     def cores(self) -> frozenset[CoreKind]:
         return frozenset((CoreKind.AIV,))
+
+    @property
+    def spelling(self) -> str:
+        return mte_spelling("MOV_UB_TO_OUT", self.destination)
 
     def check(self, chip: Chip) -> Iterator[str]:
         yield from expect_space("source", self.source, Space.UB)
@@ -191,6 +208,11 @@ class LoadFractals(Transfer):
     @property
     def cores(self) -> frozenset[CoreKind]:
         return frozenset((CoreKind.AIC,))
+
+    @property
+    def spelling(self) -> str:
+        # Ours, after LOAD_L1_TO_L0A_2D: no list of the vendor's that we know has the load from global memory.
+        return f"LOAD_OUT_TO_{self.destination.space.value}_2D"
 
     def check(self, chip: Chip) -> Iterator[str]:
         yield from expect_space("destination", self.destination, Space.L0A, Space.L0B)

@@ -67,6 +67,11 @@ class Instruction(ABC):
         return ()
 
     @property
+    def spelling(self) -> str:
+        """The name that the vendor's tools print, such as "MOV_OUT_TO_UB"."""
+        return self.mnemonic
+
+    @property
     def adds_to(self) -> DType | None:
         """The format of an atomic addition to the destination; None for an instruction that overwrites it."""
         return None

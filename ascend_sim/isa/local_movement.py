@@ -45,6 +45,10 @@ class LoadData(Transfer):
     def cores(self) -> frozenset[CoreKind]:
         return frozenset((CoreKind.AIC,))
 
+    @property
+    def spelling(self) -> str:
+        return f"LOAD_L1_TO_{self.destination.space.value}_2D"
+
     def check(self, chip: Chip) -> Iterator[str]:
         yield from expect_space("destination", self.destination, Space.L0A, Space.L0B)
         yield from expect_space("source", self.source, Space.L1)
@@ -106,6 +110,10 @@ class CopyUb(Transfer):
     @property
     def cores(self) -> frozenset[CoreKind]:
         return frozenset((CoreKind.AIV,))
+
+    @property
+    def spelling(self) -> str:
+        return "MOV_UB_TO_UB"
 
     def check(self, chip: Chip) -> Iterator[str]:
         for role, tensor in (("source", self.source), ("destination", self.destination)):

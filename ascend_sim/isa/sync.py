@@ -56,6 +56,10 @@ class SetFlag(_PipeFlag):
     def pipe(self) -> Pipe:
         return self.source
 
+    @property
+    def spelling(self) -> str:
+        return f"SET_FLAG.{self.source.name}.{self.destination.name}"
+
     def timing(self, chip: Chip) -> SetFlagTiming:
         return SetFlagTiming(self.destination, self.flag)
 
@@ -69,6 +73,10 @@ class WaitFlag(_PipeFlag):
     @property
     def pipe(self) -> Pipe:
         return self.destination
+
+    @property
+    def spelling(self) -> str:
+        return f"WAIT_FLAG.{self.source.name}.{self.destination.name}"
 
     def timing(self, chip: Chip) -> WaitFlagTiming:
         return WaitFlagTiming(self.source, self.flag)
@@ -89,6 +97,10 @@ class PipeBarrier(Instruction):
     def cores(self) -> frozenset[CoreKind]:
         return _cores_with(self.target)
 
+    @property
+    def spelling(self) -> str:
+        return f"BAR.{self.target.name}"
+
     def check(self, chip: Chip) -> Iterator[str]:
         if self.target is Pipe.S:
             yield "PIPE_S has no barrier: the scalar unit works in order; name another pipe or PIPE_ALL"
@@ -102,6 +114,7 @@ class PipeBarrier(Instruction):
 
 @dataclass(frozen=True, kw_only=True)
 class _CrossCoreFlag(Instruction):
+    # The spellings are ours, after SET_FLAG: the lists of the vendor's that we know have no flags between cores.
     flag: int
     mode: int
 
@@ -131,6 +144,10 @@ class CrossCoreSetFlag(_CrossCoreFlag):
     def cores(self) -> frozenset[CoreKind]:
         return frozenset((CoreKind.AIV,)) if self.mode == 1 else _cores_with(self.on_pipe)
 
+    @property
+    def spelling(self) -> str:
+        return f"SET_CROSS_CORE.{self.on_pipe.name}"
+
     def check(self, chip: Chip) -> Iterator[str]:
         yield from super().check(chip)
         if self.on_pipe in (Pipe.S, Pipe.ALL):
@@ -159,6 +176,10 @@ class CrossCoreWaitFlag(_CrossCoreFlag):
     @property
     def cores(self) -> frozenset[CoreKind]:
         return frozenset((CoreKind.AIV,)) if self.mode == 1 else frozenset(CoreKind)
+
+    @property
+    def spelling(self) -> str:
+        return "WAIT_CROSS_CORE"
 
     def timing(self, chip: Chip) -> CrossCoreWait:
         return CrossCoreWait(self.flag, self.mode)

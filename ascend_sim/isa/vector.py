@@ -62,6 +62,11 @@ class VectorInstruction(Instruction):
         return self.name
 
     @property
+    def spelling(self) -> str:
+        """The vendor's name of the operation."""
+        return self.operation.spelling
+
+    @property
     def operation(self) -> VectorOp:
         """The row of the table of operations."""
         return VECTOR_OPS[self.name]
@@ -110,10 +115,19 @@ class VectorInstruction(Instruction):
             return True
         return not all(operand.contiguous for operand in (self.destination, *self.inputs))
 
+    @property
+    def widest(self) -> DType:
+        """The format of the widest operand that holds values, which sets the elements of a repeat."""
+        return max((self.destination.dtype, *(one.dtype for one in self.data)), key=lambda dtype: dtype.bytes)
+
+    @property
+    def element_operations(self) -> int:
+        """Elements that the operation is applied to, once each, without padding and columns that a mask hides."""
+        return self.body.elements if self.mask is None else self.written.elements
+
     def lanes(self, chip: Chip) -> int:
         """Elements of a full repeat, set by the widest operand that holds values."""
-        widest = max(operand.dtype.bytes for operand in (self.destination, *self.data))
-        return chip.vector.repeat_bytes.value // widest
+        return chip.vector.repeat_bytes.value // self.widest.bytes
 
     def repeats(self, chip: Chip) -> int:
         """Repeats that the instruction counts."""

@@ -61,6 +61,11 @@ class VectorOp:
     by_width: bool = False
     deq: bool = False
 
+    @property
+    def spelling(self) -> str:
+        """The name that the vendor's tools print: that of the instruction whose cost applies, such as "VADD"."""
+        return self.cost.upper()
+
     def cost_keys(self, source: DType, destination: DType) -> tuple[str, ...]:
         """The data types under which the chip file may hold the cost, best first."""
         if source == destination or self.pattern in (Pattern.COMPARE, Pattern.MASK):

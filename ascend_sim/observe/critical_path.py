@@ -9,26 +9,15 @@ the kernel's. Where two causes ended in the same cycle, a flag goes before the p
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
 
 from ascend_sim.errors import InternalError
 from ascend_sim.isa.words import Pipe
-from ascend_sim.observe.timeline import (
-    BARRIER,
-    CROSS_SET,
-    CROSS_WAIT,
-    METRIC_NAMES,
-    MOVE,
-    PIPES,
-    RUN,
-    SET,
-    WAIT,
-    CoreTimeline,
-    Timelines,
-    metric_name,
-)
+from ascend_sim.observe.facts import BARRIER, CROSS_SET, CROSS_WAIT, MOVE, PIPES, RUN, SET, WAIT
+from ascend_sim.observe.timeline import METRIC_NAMES, CoreTimeline, Recording, metric_name
 
 CROSS_CORE, LAUNCH = "cross_core", "launch"
 _SCALAR = PIPES.index(Pipe.S)
@@ -36,9 +25,14 @@ _SCALAR = PIPES.index(Pipe.S)
 
 @dataclass(frozen=True)
 class CriticalPath:
-    """Cycles of the path by what they were spent on: a pipe ("aic_cube" ...), "cross_core" or "launch"."""
+    """Cycles of the path by what they were spent on: a pipe ("aic_cube" ...), "cross_core" or "launch".
+
+    *by_stage* has the same cycles by that and by the stage of the instruction that was waited for. It is "" where no
+    stage can be named: on the way between cores, and before the first instruction.
+    """
 
     cycles: dict[str, int]
+    by_stage: dict[tuple[str, str], int]
 
     @property
     def total(self) -> int:
@@ -50,6 +44,12 @@ class CriticalPath:
         """What the path consists of, the largest part first."""
         return sorted(((k, v) for k, v in self.cycles.items() if v), key=lambda part: (-part[1], part[0]))
 
+    @property
+    def stage_ranking(self) -> list[tuple[str, str, int]]:
+        """What the path consists of by pipe and stage, the largest part first."""
+        parts = ((name, stage, cycles) for (name, stage), cycles in self.by_stage.items())
+        return sorted(parts, key=lambda part: (-part[2], part[:2]))
+
     def to_json(self) -> list[dict[str, str | float | int]]:
         """The ranking with shares of the whole, for result.json."""
         return [
@@ -57,7 +57,7 @@ class CriticalPath:
         ]
 
 
-def critical_path(timelines: Timelines) -> CriticalPath:
+def critical_path(timelines: Recording) -> CriticalPath:
     """Walk back from the last result of the schedule to cycle 0."""
     return Walk(timelines).run()
 
@@ -75,8 +75,10 @@ class Core:
         self.kinds = timeline.kinds.data
         self.pipes = timeline.pipes.data
         self.previous = timeline.previous.data
-        self.links = timeline.schedule.links
+        self.links = timeline.links
         self.finishers = timeline.finishers
+        self.stages = timeline.stage_of_each.data
+        self.stage_names = timeline.stages
         self.names = [metric_name(timeline.kind, pipe) for pipe in PIPES]
         self._positions: dict[int, memoryview] = {}
 
@@ -111,30 +113,36 @@ class Core:
 class Walk:
     """The walk stands on one core; all cycles after *time* are explained."""
 
-    def __init__(self, timelines: Timelines) -> None:
+    def __init__(self, timelines: Recording) -> None:
         chip = timelines.chip
         self._timelines = timelines
         self._issue = chip.scalar.issue_cycles.value
         self._set_flag = chip.sync.set_flag_cycles.value
         self._cross_latency = chip.sync.cross_core_latency_cycles.value
         self._depth = chip.scalar.queue_depth.value
-        self._cycles = dict.fromkeys((*METRIC_NAMES, CROSS_CORE, LAUNCH), 0)
+        self._spent: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._stage = ""
         self._cores: dict[int, Core] = {}
-        self._time = timelines.schedule.cycles
+        self._time = timelines.cycles
 
     def run(self) -> CriticalPath:
         """Follow the path to its beginning."""
-        schedule = self._timelines.schedule
-        last = max(range(len(schedule.cores)), key=lambda n: (schedule.cores[n].end, -n), default=None)
-        if last is not None and len(schedule.cores[last].starts):
+        cores = self._timelines
+        last = max(range(len(cores)), key=lambda n: (cores.core(n).totals.end, -n), default=None)
+        if last is not None and len(cores.core(last)):
             self._core = self._open(last)
             index = int(self._core.timeline.ends.argmax())
             # The scalar unit may end after the last result: it spends a cycle on an instruction that takes none.
+            self._stage = self._core.stage_names[self._core.stages[-1]]
             self._spend(_SCALAR, self._core.ends[index])
             while index >= 0:
                 index = self._cause(index)
-        self._cycles[LAUNCH] += self._time
-        return CriticalPath(self._cycles)
+        if self._time:
+            self._spent[LAUNCH, ""] += self._time
+        cycles = dict.fromkeys((*METRIC_NAMES, CROSS_CORE, LAUNCH), 0)
+        for (name, _), spent in self._spent.items():
+            cycles[name] += spent
+        return CriticalPath(cycles, dict(self._spent))
 
     def _open(self, number: int) -> Core:
         core = self._cores.get(number)
@@ -147,9 +155,11 @@ class Walk:
         self._account(self._core.names[pipe], since)
 
     def _account(self, name: str, since: int) -> None:
-        if since > self._time:
+        if since >= self._time:
+            if since == self._time:
+                return
             raise InternalError(f"critical path: {name} lasts until cycle {since}, but {self._time} is explained")
-        self._cycles[name] += self._time - since
+        self._spent[name, self._stage] += self._time - since
         self._time = since
 
     def _follow(self, index: int) -> int:
@@ -162,6 +172,7 @@ class Walk:
         """Explain why instruction *index* was not over before; return the one to explain next, -1 at the launch."""
         core = self._core
         kind, pipe = core.kinds[index], core.pipes[index]
+        self._stage = core.stage_names[core.stages[index]]
         # A scalar instruction whose issue took as long as all that it waited for was held up by nothing.
         held_up = pipe != _SCALAR or core.ends[index] > core.starts[index] + self._issue
         if kind in (WAIT, CROSS_WAIT) and index in core.links and held_up:
@@ -196,7 +207,7 @@ class Walk:
         raised = self._core.starts[setter] + self._set_flag
         if kind == CROSS_WAIT:
             self._account(waiting, raised + self._cross_latency)
-            waiting = CROSS_CORE
+            waiting, self._stage = CROSS_CORE, ""
         self._account(waiting, raised)
         return setter
 
@@ -212,6 +223,7 @@ class Walk:
                 return self._queue_full(index)
             if scalar:
                 return before
+            self._stage = core.stage_names[core.stages[before]]
             self._spend(_SCALAR, dispatched[before])
             index = before
         return -1
@@ -227,6 +239,6 @@ class Walk:
 
     def _known(self, cause: int, index: int) -> int:
         if cause < 0:
-            core = self._core.timeline.schedule.stream.core
+            core = self._core.timeline.id
             raise InternalError(f"critical path: nothing explains cycle {self._time} of instruction {index} on {core}")
         return cause

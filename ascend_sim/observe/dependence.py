@@ -29,7 +29,8 @@ from ascend_sim.isa.timing import Move, Requests, Run, Timing, Traffic
 from ascend_sim.kernel.collector import collector_paused
 from ascend_sim.kernel.program import Template
 from ascend_sim.observe.critical_path import CROSS_CORE, LAUNCH, Core, CriticalPath, Walk
-from ascend_sim.observe.timeline import CROSS_SET, METRIC_NAMES, MOVE, RUN, SET, Timelines
+from ascend_sim.observe.facts import CROSS_SET, MOVE, RUN, SET
+from ascend_sim.observe.timeline import METRIC_NAMES, Timelines
 
 MOST = 5
 """Figures that a result names."""
@@ -74,7 +75,7 @@ class Dependence:
 @collector_paused()
 def critical_path_and_dependence(timelines: Timelines) -> tuple[CriticalPath, list[Dependence]]:
     """Walk the critical path once: return it, and the MOST figures that its length depends on most."""
-    walk = _Recorder(timelines)
+    walk = RecordedWalk(timelines)
     path = walk.run()
     changes = _Changes(timelines)
     by_figure = changes.of(path, walk.steps) if path.total else {}
@@ -88,7 +89,7 @@ def critical_path_and_dependence(timelines: Timelines) -> tuple[CriticalPath, li
     ]
 
 
-class _Step(NamedTuple):
+class Step(NamedTuple):
     """Cycles *since* .. *until* of the path, spent on *name* while instruction number *at* of *core* was explained."""
 
     core: Core
@@ -98,12 +99,12 @@ class _Step(NamedTuple):
     name: str
 
 
-class _Recorder(Walk):
-    """The walk, keeping what it passes."""
+class RecordedWalk(Walk):
+    """The walk, keeping the *steps* that it passes, the last one first."""
 
     def __init__(self, timelines: Timelines) -> None:
         super().__init__(timelines)
-        self.steps: list[_Step] = []
+        self.steps: list[Step] = []
         self._standing: Core | None = None
         self._index = -1
 
@@ -113,7 +114,7 @@ class _Recorder(Walk):
 
     def _account(self, name: str, since: int) -> None:
         if since < self._time and self._standing is not None:
-            self.steps.append(_Step(self._standing, self._index, since, self._time, name))
+            self.steps.append(Step(self._standing, self._index, since, self._time, name))
         super()._account(name, since)
 
 
@@ -165,7 +166,7 @@ class _Changes:
         self._reads_miss = self._schedule.memory.hbm_read_bytes > 0
         self._limits = _limits(timelines)
 
-    def of(self, path: CriticalPath, steps: Sequence[_Step]) -> dict[str, float]:
+    def of(self, path: CriticalPath, steps: Sequence[Step]) -> dict[str, float]:
         """Cycles of *path* that each figure stands for: d(cycles) / d ln(figure)."""
         self._launch(path.cycles[LAUNCH])
         for step in steps:
@@ -192,9 +193,9 @@ class _Changes:
         self._changes[launch.cycles_figure] += begin
         self._changes[launch.skew_figure] += cycles - begin
 
-    def _instruction(self, step: _Step) -> tuple[Template, int, tuple[int, ...]]:
+    def _instruction(self, step: Step) -> tuple[Template, int, tuple[int, ...]]:
         """The template of the call that *step* belongs to, the position of its instruction there, and the bases."""
-        calls = step.core.timeline.schedule.stream.calls
+        calls = self._schedule.cores[step.core.timeline.number].stream.calls
         starts = self._starts.get(step.core)
         if starts is None:
             lengths = (len(call.template.instructions) for call in calls)
@@ -212,7 +213,7 @@ class _Changes:
             uses = self._uses[key] = _Uses(instruction, phase)
         return uses
 
-    def _run(self, step: _Step) -> None:
+    def _run(self, step: Step) -> None:
         template, position, _ = self._instruction(step)
         core, index = step.core, step.at
         uses = self._runs.get((template, position))
@@ -225,7 +226,7 @@ class _Changes:
         else:
             uses.occupancy += 1
 
-    def _move(self, step: _Step) -> None:
+    def _move(self, step: Step) -> None:
         """A move follows the law of moves that hit L2 or that miss it, or waits for others on top of that.
 
         The schedule does not say which moves missed: between the two laws a move counts for both in proportion. What
@@ -296,6 +297,13 @@ def _limits(timelines: Timelines) -> dict[Traffic, tuple[str, float]]:
     }
     most = {traffic: max(uses) for traffic, uses in of_traffic.items()}
     return {traffic: (figure, min(in_use, 1.0)) for traffic, (in_use, figure) in most.items()}
+
+
+def figures_asked(instruction: Instruction, chip: Chip) -> set[str]:
+    """Keys of the figures of *chip*, except zeros and geometry, that say what *instruction* costs."""
+    asked: dict[str, float] = {}
+    instruction.timing(_seen(chip, asked))
+    return set(asked)
 
 
 class _Seen:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ascend_sim.isa.words import PIPES_OF, CoreKind, Pipe
 from ascend_sim.kernel.program import CoreId
-from ascend_sim.observe.timeline import CROSS_WAIT, PIPES, WAIT, CoreTimeline, Path, Timelines, metric_name
+from ascend_sim.observe.facts import CROSS_WAIT, PIPES, WAIT, Path
+from ascend_sim.observe.timeline import CoreTimeline, Recording, metric_name
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class CoreStatistics:
         return any(cycles for pipe, cycles in self.busy.items() if pipe is not Pipe.S)
 
 
-def core_statistics(timelines: Timelines) -> list[CoreStatistics]:
+def core_statistics(timelines: Recording) -> list[CoreStatistics]:
     """The statistics of every simulated core."""
     issue = timelines.chip.scalar.issue_cycles.value
     return [_of_core(timelines.core(number), issue) for number in range(len(timelines))]
@@ -78,15 +79,15 @@ _ORDER = tuple(
 
 
 def _of_core(core: CoreTimeline, issue: int) -> CoreStatistics:
-    schedule = core.schedule
-    busy: dict[Pipe, int] = {pipe: schedule.busy[pipe.name] for pipe in PIPES_OF[core.kind]}
-    busy[Pipe.S] = schedule.scalar_cycles
+    totals = core.totals
+    busy: dict[Pipe, int] = {pipe: totals.busy[pipe.name] for pipe in PIPES_OF[core.kind]}
+    busy[Pipe.S] = totals.scalar_cycles
     scalar = core.pipes == PIPES.index(Pipe.S)
     waits = scalar & ((core.kinds == WAIT) | (core.kinds == CROSS_WAIT))
-    total = schedule.end - int(core.dispatched[0]) if core.dispatched.size else 0
+    total = totals.end - int(core.dispatched[0]) if core.dispatched.size else 0
     return CoreStatistics(
         kind=core.kind,
-        members=schedule.members,
+        members=core.members,
         total=total,
         busy=busy,
         stalls=_stalls(core, scalar, issue),

@@ -7,7 +7,7 @@ worked out once for each template and laid end to end for the stream.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -16,31 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ascend_sim.config import Chip, MovePath
-from ascend_sim.engine.machine import CoreSchedule, Schedule
-from ascend_sim.isa.instruction import Instruction, space_of
-from ascend_sim.isa.operands import LocalTensor
-from ascend_sim.isa.timing import Barrier, CrossCoreSet, CrossCoreWait, Move, Run, SetFlag, WaitFlag, drained
+from ascend_sim.engine.machine import Schedule
 from ascend_sim.isa.words import PIPES_OF, CoreKind, Pipe, Space
-from ascend_sim.kernel.program import Template
+from ascend_sim.kernel.program import CoreId, Template, TensorDeclaration
+from ascend_sim.observe.facts import MOVE, NUMBER, PIPES, RUN, Path, TemplateFacts, Words, template_facts
 
 Key = TypeVar("Key")
 Sum = TypeVar("Sum", int, float)
 
-RUN, MOVE, SET, WAIT, BARRIER, CROSS_SET, CROSS_WAIT = range(7)
-_KINDS = {
-    Run: RUN, Move: MOVE, SetFlag: SET, WaitFlag: WAIT, Barrier: BARRIER, CrossCoreSet: CROSS_SET,
-    CrossCoreWait: CROSS_WAIT,
-}  # fmt: skip
-
-PIPES = (Pipe.S, Pipe.MTE2, Pipe.MTE1, Pipe.M, Pipe.V, Pipe.MTE3, Pipe.FIX)
-_NUMBER = {pipe: number for number, pipe in enumerate(PIPES)}
 _LABELS = {
     Pipe.S: "scalar", Pipe.MTE2: "mte2", Pipe.MTE1: "mte1", Pipe.M: "cube", Pipe.V: "vec", Pipe.MTE3: "mte3",
     Pipe.FIX: "fixpipe",
 }  # fmt: skip
 
-Path = tuple[Space, Space]
-"""Memory spaces that a move connects, source first."""
+
+LANES = {
+    Pipe.S: "SCALAR", Pipe.V: "VECTOR", Pipe.M: "CUBE", Pipe.MTE1: "MTE1", Pipe.MTE2: "MTE2", Pipe.MTE3: "MTE3",
+    Pipe.FIX: "FIXP",
+}  # fmt: skip
+"""Vendor names of the pipes in traces, in the vendor's order."""
 
 
 def metric_name(kind: CoreKind, pipe: Pipe) -> str:
@@ -50,84 +44,6 @@ def metric_name(kind: CoreKind, pipe: Pipe) -> str:
 
 METRIC_NAMES = tuple(metric_name(kind, pipe) for kind, pipes in PIPES_OF.items() for pipe in pipes)
 """All pipes of both kinds of cores."""
-
-
-@dataclass(frozen=True, eq=False)
-class TemplateFacts:
-    """Per instruction of a template: kind, pipe number, and what its timing says.
-
-    *hold* is the occupancy of a RUN, *latency* what a MOVE takes after it has left its pipe, *head* its head cycles,
-    *tile* the L0C address of a unit_flag handshake (-1 without), *release* whether the tile is handed on.
-    *moved* counts the bytes on each path, *issued* the instructions of each pipe, *moves* those that move to or from
-    global memory, *heads* their head cycles, *flows* the cycles that their bytes would flow if nothing else moved.
-    """
-
-    kinds: NDArray[np.int8]
-    pipes: NDArray[np.int8]
-    hold: NDArray[np.int64]
-    latency: NDArray[np.int64]
-    head: NDArray[np.int64]
-    tile: NDArray[np.int64]
-    release: NDArray[np.bool_]
-    moved: dict[Path, int]
-    issued: dict[Pipe, int]
-    moves: dict[Pipe, int]
-    heads: dict[Pipe, int]
-    flows: dict[Pipe, float]
-
-
-def process_bytes(instruction: Instruction, chip: Chip) -> int:
-    """Bytes that a moving instruction carries, whole fractals in L0; 0 for one that computes or synchronises."""
-    timing = instruction.timing(chip)
-    if isinstance(timing, Move):
-        return timing.access.bytes
-    if instruction.pipe is Pipe.MTE1:
-        return sum(one.tile_bytes for one in instruction.destinations() if isinstance(one, LocalTensor))
-    return 0
-
-
-def template_facts(template: Template, chip: Chip) -> TemplateFacts:
-    """Ask every instruction of *template* what it costs on *chip*."""
-    rows: list[tuple[int, ...]] = []
-    moved: dict[Path, int] = {}
-    issued: dict[Pipe, int] = {}
-    moves: dict[Pipe, int] = {}
-    heads: dict[Pipe, int] = {}
-    flows: dict[Pipe, float] = {}
-    instructions = template.instructions
-    timings = drained([(instruction.pipe, instruction.timing(chip)) for instruction in instructions])
-    for instruction, timing in zip(instructions, timings, strict=True):
-        pipe = instruction.pipe
-        hold = timing.occupancy if isinstance(timing, Run) else 0
-        latency, head = 0, 0
-        if isinstance(timing, Move):
-            latency, head = timing.latency, timing.head
-            moves[pipe] = moves.get(pipe, 0) + 1
-            heads[pipe] = heads.get(pipe, 0) + head
-            flows[pipe] = flows.get(pipe, 0.0) + timing.flow_cycles(0)
-        flag = timing.unit_flag if isinstance(timing, Run | Move) else None
-        tile, release = (-1, False) if flag is None else (flag.slot, flag.release)
-        rows.append((_KINDS[type(timing)], _NUMBER[pipe], hold, latency, head, tile, release))
-        issued[pipe] = issued.get(pipe, 0) + 1
-        size = process_bytes(instruction, chip)
-        if size:
-            path = space_of(instruction.sources()[0]), space_of(instruction.destinations()[0])
-            moved[path] = moved.get(path, 0) + size
-    columns = np.array(rows, dtype=np.int64).reshape(-1, 7).T
-    return TemplateFacts(
-        kinds=columns[0].astype(np.int8),
-        pipes=columns[1].astype(np.int8),
-        hold=columns[2],
-        latency=columns[3],
-        head=columns[4],
-        tile=columns[5],
-        release=columns[6].astype(np.bool_),
-        moved=moved,
-        issued=issued,
-        moves=moves,
-        heads=heads,
-        flows=flows,
-    )
 
 
 def path_of(chip: Chip, path: Path) -> MovePath:
@@ -146,20 +62,108 @@ def path_of(chip: Chip, path: Path) -> MovePath:
     }[path]
 
 
+@dataclass(frozen=True)
+class CoreTotals:
+    """Sums that the engine keeps of a core: busy cycles by pipe name, cycles of the scalar unit, its last result."""
+
+    busy: dict[str, int]
+    scalar_cycles: int
+    end: int
+
+
+@dataclass(frozen=True, eq=False)
+class MoveLimits:
+    """Moves of a core by *index*, ascending, and the cycles that waiting for a share of *l2* and *hbm* cost each.
+
+    *tile* is what a FIXPIPE under unit_flag, once begun, waited for its MMADs. Moves that lost nothing are left out.
+    """
+
+    index: NDArray[np.int64]
+    l2: NDArray[np.int64]
+    hbm: NDArray[np.int64]
+    tile: NDArray[np.int64]
+
+
 class CoreTimeline:
     """One simulated core: arrays by program order, and the sums over its stream.
 
+    It is core *id* and stands for *members*, itself among them. *dispatched*, *starts* and *ends* are in cycles;
     *frees* is when an instruction let go of its pipe, which for RUN and MOVE may be before its result is visible.
+    *links* gives, for an instruction that was held up by another one (a flag, a tile), the core number and index of
+    that one. *calls* are the facts of the template of each call, in order, *bases* the addresses that the windows of
+    the call count from.
     """
 
-    def __init__(self, schedule: CoreSchedule, facts: list[TemplateFacts]) -> None:
-        self.schedule = schedule
-        self.kind = schedule.stream.core.kind
-        self.dispatched = _array(schedule.dispatched)
-        self.starts = _array(schedule.starts)
-        self.ends = _array(schedule.ends)
-        self._facts = facts
-        self._counts = Counter(facts)
+    def __init__(
+        self,
+        number: int,
+        core: CoreId,
+        members: tuple[CoreId, ...],
+        times: Sequence[object],
+        links: Mapping[int, tuple[int, int]],
+        calls: Sequence[TemplateFacts],
+        bases: Sequence[tuple[int, ...]],
+        own: CoreTotals,
+    ) -> None:
+        self.number = number
+        self.id = core
+        self.members = members
+        self.kind = self.id.kind
+        self.dispatched, self.starts, self.ends = (np.asarray(one, dtype=np.int64) for one in times)
+        self.links = links
+        self.calls = calls
+        self.bases = bases
+        self.totals = own
+        self._counts = Counter(calls)
+
+    def __len__(self) -> int:
+        return int(self.starts.size)
+
+    @cached_property
+    def call_starts(self) -> NDArray[np.int64]:
+        """Index of the first instruction of each call, and the number of instructions at the end."""
+        return np.cumsum([0, *(facts.kinds.size for facts in self.calls)], dtype=np.int64)
+
+    @cached_property
+    def call_of_each(self) -> NDArray[np.int64]:
+        """For each instruction the number of its call."""
+        return np.repeat(np.arange(len(self.calls), dtype=np.int64), np.diff(self.call_starts))
+
+    @cached_property
+    def turns(self) -> NDArray[np.int64]:
+        """For each call how many calls of the same stage came before it on this core: the number of its task."""
+        seen: Counter[str] = Counter()
+        turns = []
+        for facts in self.calls:
+            turns.append(seen[facts.name])
+            seen[facts.name] += 1
+        return np.array(turns, dtype=np.int64)
+
+    @cached_property
+    def stages(self) -> list[str]:
+        """Names of the stages of the core, in order of first use."""
+        return list(dict.fromkeys(facts.name for facts in self.calls))
+
+    @cached_property
+    def stage_of_each(self) -> NDArray[np.int16]:
+        """For each instruction the number of its stage among `stages`."""
+        numbers = {name: number for number, name in enumerate(self.stages)}
+        of_calls = np.array([numbers[facts.name] for facts in self.calls], dtype=np.int16)
+        return np.repeat(of_calls, np.diff(self.call_starts))
+
+    def stage(self, index: int) -> str:
+        """The stage of the instruction with *index*."""
+        return self.stages[int(self.stage_of_each[index])]
+
+    @property
+    def worked(self) -> bool:
+        """Whether any pipe beside the scalar unit did more than synchronise."""
+        return any(cycles for pipe, cycles in self.totals.busy.items() if pipe != Pipe.S.name)
+
+    def words(self, index: int) -> Words:
+        """The instruction with *index* in words."""
+        call = int(self.call_of_each[index])
+        return self.calls[call].words[index - int(self.call_starts[call])]
 
     @cached_property
     def kinds(self) -> NDArray[np.int8]:
@@ -170,6 +174,16 @@ class CoreTimeline:
     def pipes(self) -> NDArray[np.int8]:
         """Index into PIPES of each instruction."""
         return self._laid("pipes", np.int8)
+
+    @cached_property
+    def peers(self) -> NDArray[np.int8]:
+        """Index into PIPES of the other pipe of each flag, or the mode of a cross-core flag; -1 elsewhere."""
+        return self._laid("peer", np.int8)
+
+    @cached_property
+    def flags(self) -> NDArray[np.int8]:
+        """Id of each flag; -1 elsewhere."""
+        return self._laid("flag", np.int8)
 
     @cached_property
     def heads(self) -> NDArray[np.int64]:
@@ -206,7 +220,7 @@ class CoreTimeline:
 
     def positions(self, pipe: Pipe) -> NDArray[np.int64]:
         """Indices of the instructions of *pipe*, ascending."""
-        return np.flatnonzero(self.pipes == _NUMBER[pipe])
+        return np.flatnonzero(self.pipes == NUMBER[pipe])
 
     @cached_property
     def moved(self) -> dict[Path, int]:
@@ -234,40 +248,85 @@ class CoreTimeline:
         return _summed(self._counts, lambda facts: facts.heads)
 
     def _laid(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
-        parts = [getattr(facts, name) for facts in self._facts]
+        parts = [getattr(facts, name) for facts in self.calls]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)
 
 
-class Timelines:
-    """The timelines of all simulated cores of *schedule*; each is laid out when first asked for."""
+class Recording:
+    """What is known of a run's schedule without its program: enough to draw it and to say why it took so long.
 
-    def __init__(self, schedule: Schedule, chip: Chip) -> None:
-        self.schedule = schedule
+    *program* is its name, *cycles* count from the launch to the last visible result, of which the launch took
+    *launch_cycles*. *limited* has, for each simulated core, what shared bandwidth cost its moves; it is None if nobody
+    listened during the run. *tensors* are those in global memory, by address.
+    """
+
+    def __init__(
+        self,
+        program: str,
+        chip: Chip,
+        cycles: int,
+        launch_cycles: int,
+        tensors: Sequence[TensorDeclaration],
+        limited: Sequence[MoveLimits] | None,
+    ) -> None:
+        self.program = program
         self.chip = chip
-        self._facts: dict[Template, TemplateFacts] = {}
+        self.cycles = cycles
+        self.launch_cycles = launch_cycles
+        self.tensors = tensors
+        self.limited = limited
         self._cores: dict[int, CoreTimeline] = {}
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def _open(self, number: int) -> CoreTimeline:
+        raise NotImplementedError
+
+    def core(self, number: int) -> CoreTimeline:
+        """The timeline of the simulated core with *number*; each is laid out when first asked for."""
+        found = self._cores.get(number)
+        if found is None:
+            found = self._cores[number] = self._open(number)
+        return found
+
+    @property
+    def cores(self) -> Iterator[CoreTimeline]:
+        """All simulated cores."""
+        return (self.core(number) for number in range(len(self)))
+
+
+class Timelines(Recording):
+    """The recording of *schedule*, made while its program is at hand."""
+
+    def __init__(self, schedule: Schedule, chip: Chip, limited: Sequence[MoveLimits] | None = None) -> None:
+        program = schedule.program
+        super().__init__(program.name, chip, schedule.cycles, schedule.launch_cycles, program.tensors, limited)
+        self.schedule = schedule
+        self._facts: dict[Template, TemplateFacts] = {}
 
     def __len__(self) -> int:
         return len(self.schedule.cores)
 
-    def core(self, number: int) -> CoreTimeline:
-        """The timeline of the simulated core with *number*."""
-        found = self._cores.get(number)
-        if found is None:
-            core = self.schedule.cores[number]
-            facts = [self._facts_of(call.template) for call in core.stream.calls]
-            found = self._cores[number] = CoreTimeline(core, facts)
-        return found
+    def _open(self, number: int) -> CoreTimeline:
+        core = self.schedule.cores[number]
+        calls = core.stream.calls
+        return CoreTimeline(
+            number,
+            core.stream.core,
+            core.members,
+            (core.dispatched, core.starts, core.ends),
+            core.links,
+            [self._facts_of(call.template) for call in calls],
+            [call.bases for call in calls],
+            CoreTotals(core.busy, core.scalar_cycles, core.end),
+        )
 
     def _facts_of(self, template: Template) -> TemplateFacts:
         facts = self._facts.get(template)
         if facts is None:
             facts = self._facts[template] = template_facts(template, self.chip)
         return facts
-
-
-def _array(values: object) -> NDArray[np.int64]:
-    return np.asarray(values, dtype=np.int64)
 
 
 def _summed(parts: Counter[TemplateFacts], one: Callable[[TemplateFacts], dict[Key, Sum]]) -> dict[Key, Sum]:

@@ -16,8 +16,9 @@ from ascend_sim.config import Chip
 from ascend_sim.isa.words import CoreKind, Pipe, Space
 from ascend_sim.kernel.program import CoreId
 from ascend_sim.observe.banks import BankConflicts
+from ascend_sim.observe.facts import Path
 from ascend_sim.observe.statistics import CoreStatistics
-from ascend_sim.observe.timeline import Path, metric_name, path_of
+from ascend_sim.observe.timeline import metric_name, path_of
 
 NOT_APPLICABLE = "NA"
 GM_TO_L1, L0C_TO_GM = (Space.GM, Space.L1), (Space.L0C, Space.GM)

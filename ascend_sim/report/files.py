@@ -41,8 +41,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     write_files({path: content})
 
 
-def write_files(files: Mapping[Path, Iterable[str] | bytes], stale: Iterable[Path] = ()) -> None:
-    """Write *files*, each from its parts of text or its bytes, and remove the *stale* ones: all of it or nothing.
+def write_files(files: Mapping[Path, Iterable[str | bytes] | bytes], stale: Iterable[Path] = ()) -> None:
+    """Write *files*, each from its parts or its bytes, and remove the *stale* ones: all of it or nothing.
 
     The first of *files* takes its place last: where it is new, the others are. Raise an ArgumentError that names the
     file if one cannot be written.
@@ -67,18 +67,13 @@ def write_files(files: Mapping[Path, Iterable[str] | bytes], stale: Iterable[Pat
                 temporary.unlink(missing_ok=True)
 
 
-def _fill(path: Path, content: Iterable[str] | bytes) -> None:
+def _fill(path: Path, content: Iterable[str | bytes] | bytes) -> None:
     """Write *content* to the new file *path*, down to the disk."""
-    if isinstance(content, bytes):
-        with path.open("wb") as binary:
-            binary.write(content)
-            binary.flush()
-            os.fsync(binary.fileno())
-        return
-    with path.open("w", encoding="utf-8", newline="\n") as text:
-        text.writelines(content)
-        text.flush()
-        os.fsync(text.fileno())
+    with path.open("wb") as file:
+        for part in (content,) if isinstance(content, bytes) else content:
+            file.write(part.encode() if isinstance(part, str) else part)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _take_places(staged: list[tuple[Path, Path]], stale: Iterable[Path]) -> None:

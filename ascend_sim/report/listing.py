@@ -8,6 +8,7 @@ from pathlib import PurePath
 from ascend_sim.isa.instruction import Instruction
 from ascend_sim.isa.words import CoreKind
 from ascend_sim.kernel.program import Program, Stream
+from ascend_sim.observe.facts import operands_of
 from ascend_sim.report.operands import OperandText
 
 _KINDS = {CoreKind.AIC: "cube core", CoreKind.AIV: "vector core"}
@@ -48,14 +49,14 @@ def _buffers(program: Program, kinds: tuple[CoreKind, ...]) -> Iterator[str]:
 def _stream(program: Program, stream: Stream, alike: int, limit: int) -> Iterator[str]:
     others = f"; the first of {alike} such cores" if alike > 1 else ""
     yield f"{_KINDS[stream.core.kind]} {stream.core}: {stream.length:,} instructions{others}"
-    text, index = OperandText(program), 0
+    text, index = OperandText(program.tensors), 0
     for number, call in enumerate(stream.calls):
         if index >= limit:
             break
         shown = call.template.instructions[: limit - index]
         yield f"  call {number}: {call.template.name}"
         for instruction in shown:
-            yield _line(index, instruction, text.of(instruction, call))
+            yield _line(index, instruction, text.of(operands_of(instruction), call.bases))
             index += 1
     if index < stream.length:
         yield f"  ... {stream.length - index:,} more instructions; --limit {stream.length} shows all"

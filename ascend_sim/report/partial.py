@@ -16,13 +16,17 @@ from ascend_sim.engine.core import CoreModel
 from ascend_sim.isa.timing import Move, Run, drained
 from ascend_sim.isa.words import PIPES_OF, CoreKind, Pipe
 from ascend_sim.kernel.program import Template
-from ascend_sim.observe.timeline import PIPES, metric_name
+from ascend_sim.observe.facts import PIPES
+from ascend_sim.observe.timeline import metric_name
 from ascend_sim.report.files import write_files
 
 SCHEMA = "ascend-sim/partial/1"
 
 NAME = "partial.json"
-RUN_FILES = ("result.json", "PipeUtilization.csv", "Memory.csv", "ResourceConflictRatio.csv", "trace.json", NAME)
+RUN_FILES = (
+    "result.json", "PipeUtilization.csv", "Memory.csv", "ResourceConflictRatio.csv", "trace.json", "recording.npz",
+    NAME,
+)  # fmt: skip
 """All files that a run may leave in its folder. They are of one run: those that a later run does not write go."""
 
 _RUN, _MOVE = 1, 2

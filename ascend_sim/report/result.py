@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from ascend_sim.errors import ArgumentError, Diagnostic
 
 SCHEMA = "ascend-sim/run/1"
 
@@ -17,8 +20,9 @@ class RunResult:
     the launch to the last visible result, *time_us* is the same at the chip's clock, *flops* the useful operations
     of the problem, *flops_utilization* the share of the chip's peak for the format of the matrices. *depends_on* are
     the figures of the chip that the time depends on most, *expected_error* the errors of the times of measured kernels
-    of this kind. *ub_banks* counts the bank conflicts of vector instructions on all cores. *numerics* is None for a run
-    that computed no numbers or had no reference.
+    of this kind. *vector_elements* counts the elements that vector instructions worked on, by format (see
+    `observe.roofline.vector_elements`), *ub_banks* the bank conflicts of vector instructions on all cores. *numerics*
+    is None for a run that computed no numbers or had no reference.
     """
 
     program: str
@@ -30,6 +34,7 @@ class RunResult:
     tflops: float
     peak_tflops: float
     flops_utilization: float
+    vector_elements: dict[str, int]
     pipes: dict[str, float]
     memory: dict[str, int | float]
     ub_banks: dict[str, int]
@@ -48,3 +53,22 @@ class RunResult:
     def to_json(self) -> str:
         """The text of result.json."""
         return json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
+
+
+def read_result(path: Path) -> RunResult:
+    """Read a result.json; raise an ArgumentError if it is none, or if fields are missing that are known here."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        message = "there is no result of a run; write it with `ascend-sim run CONFIG --out DIR`"
+        raise ArgumentError(Diagnostic(message, str(path))) from None
+    except (OSError, ValueError) as error:
+        raise ArgumentError(Diagnostic(f"cannot be read as a result: {error}; run again", str(path))) from None
+    fields = RunResult.__dataclass_fields__
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise ArgumentError(Diagnostic(f"is no result of schema {SCHEMA!r}; run again", str(path)))
+    missing = [name for name in fields if name not in content]
+    if missing:
+        message = f"lacks {', '.join(missing)}: an earlier version has written it; run again"
+        raise ArgumentError(Diagnostic(message, str(path)))
+    return RunResult(**{name: content[name] for name in fields})

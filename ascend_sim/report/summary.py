@@ -17,8 +17,12 @@ _KINDS = {CoreKind.AIC: "cube", CoreKind.AIV: "vector"}
 
 
 def print_summary(result: RunResult, statistics: Sequence[CoreStatistics], console: Console) -> None:
-    """Print the summary of *result* to *console*; into a file or pipe, without blanks at the ends of lines."""
-    content = summary(result, statistics, ascii_only=console.options.ascii_only)
+    """Print the summary of *result* to *console*."""
+    print_content(summary(result, statistics, ascii_only=console.options.ascii_only), console)
+
+
+def print_content(content: RenderableType, console: Console) -> None:
+    """Print *content* to *console*; into a file or pipe, without blanks at the ends of lines."""
     if console.is_terminal:
         console.print(content)
         return
@@ -39,7 +43,7 @@ def summary(result: RunResult, statistics: Sequence[CoreStatistics], ascii_only:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True, min_width=12)
     table.add_column(overflow="fold")
-    table.add_row("time", f"{_time(result.time_us)}  ({result.cycles:,} cycles)")
+    table.add_row("time", f"{duration(result.time_us)}  ({result.cycles:,} cycles)")
     table.add_row("time error", _expected_error(result))
     table.add_row("rate", f"{result.tflops:.4g} TFLOPS of {result.peak_tflops:.1f}")
     table.add_row("utilization", bar(result.flops_utilization, "green"))
@@ -76,7 +80,8 @@ def _cores(statistics: Sequence[CoreStatistics]) -> str:
     return f"{' and '.join(parts)} {cores}" if parts else "no core had work"
 
 
-def _time(microseconds: float) -> str:
+def duration(microseconds: float) -> str:
+    """*microseconds* for people: long times in ms."""
     return f"{microseconds / 1e3:.4g} ms" if microseconds >= 1e4 else f"{microseconds:.5g} us"
 
 

@@ -1,44 +1,40 @@
-"""trace.json: the schedule in Chrome's trace format, with the lanes and colours of the vendor's msopprof.
+"""trace.json: the schedule in Chrome's trace format, as the vendor's msopprof writes it.
 
 Open it in Perfetto (ui.perfetto.dev), chrome://tracing or MindStudio Insight. One process for each core
-("core0.cubecore0"), one lane for each pipe; times in microseconds at the chip's clock. An instruction is drawn while
-it holds its pipe, a wait_flag while it blocks it. Arrows lead from a set_flag to the wait_flag that it releases.
+("core0.cubecore0"), one lane for each pipe; times in microseconds at the chip's clock. The text is made piece by piece:
+what is held in memory are the times of the drawn cores, never the whole trace.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ascend_sim.config import Chip
-from ascend_sim.isa.instruction import Instruction
-from ascend_sim.isa.timing import SetFlag, WaitFlag
 from ascend_sim.isa.words import PIPES_OF, CoreKind, Pipe
-from ascend_sim.kernel.program import Call, CoreId
-from ascend_sim.observe.timeline import CROSS_SET, CROSS_WAIT, PIPES, SET, WAIT, CoreTimeline, Timelines, process_bytes
+from ascend_sim.kernel.program import CoreId
+from ascend_sim.observe.facts import PIPES
+from ascend_sim.observe.timeline import LANES, Recording
+from ascend_sim.report.arrows import arrows_to
 from ascend_sim.report.operands import OperandText
+from ascend_sim.report.trace_slices import Placed, SliceText, placed
+from ascend_sim.report.trace_throughput import Throughput
 
-LANES = {
-    Pipe.S: "SCALAR", Pipe.V: "VECTOR", Pipe.M: "CUBE", Pipe.MTE1: "MTE1", Pipe.MTE2: "MTE2", Pipe.MTE3: "MTE3",
-    Pipe.FIX: "FIXP",
+SCHEMA = "ascend-sim/trace/1"
+
+LANE_ORDER = {
+    Pipe.S: 10, Pipe.V: 30, Pipe.M: 40, Pipe.MTE1: 50, Pipe.MTE2: 60, Pipe.MTE3: 70, Pipe.FIX: 80,
 }  # fmt: skip
-"""Vendor names of the pipes, in the vendor's order."""
+"""The vendor's sort indices of the lanes; 20 and 90 to 120 belong to lanes of what is not modelled."""
 
-_COLOURS = {
-    Pipe.S: "startup", Pipe.V: "cq_build_failed", Pipe.M: "background_memory_dump", Pipe.MTE1: "thread_state_running",
-    Pipe.MTE2: "thread_state_iowait", Pipe.MTE3: "rail_response", Pipe.FIX: "thread_state_unknown",
-}  # fmt: skip
-_SYNC_COLOURS = {SET: "black", WAIT: "yellow", CROSS_SET: "black", CROSS_WAIT: "yellow"}
-
-_DIGITS = 6
-"""Decimals of a time in microseconds: far below a cycle, and short in the file."""
-
-Event = dict[str, Any]
-FlagKey = tuple[Pipe, Pipe, int]
+_WITHIN = 0.25
+"""Where in a nanosecond an arrow is: Perfetto cuts that off, chrome://tracing sees which of two slices is meant."""
 
 
 @dataclass(frozen=True)
@@ -49,134 +45,132 @@ class Window:
     end: float = float("inf")
 
 
-def trace_events(timelines: Timelines, *, every_core: bool = False, window: Window | None = None) -> Iterator[Event]:
-    """The events of trace.json: of the first group of cores, or of *every_core* that was simulated.
-
-    Only instructions that begin and end within *window* are drawn.
-    """
-    groups = [_group(core.stream.core) for core in timelines.schedule.cores]
-    drawn = {
-        number: timelines.core(number) for number, group in enumerate(groups) if every_core or group == groups[0]
-    }
-    shown = window or Window()
-    per_us = timelines.chip.cycles_per_second / 1e6
-    flows, text = count(1), OperandText(timelines.schedule.program)
-    for number in drawn:
-        yield from _names(drawn[number].schedule.stream.core, timelines.chip)
-        core = _CoreEvents(drawn, number, timelines.chip, flows, text)
-        yield from core.events(shown.begin * per_us, shown.end * per_us)
-
-
-def trace_text(timelines: Timelines, *, every_core: bool = False, window: Window | None = None) -> Iterator[str]:
-    """The text of trace.json in parts, one event a line."""
-    yield '{"displayTimeUnit":"ns","traceEvents":['
-    separator = "\n"
-    for event in trace_events(timelines, every_core=every_core, window=window):
-        yield separator + json.dumps(event, separators=(",", ":"))
-        separator = ",\n"
-    yield "\n]}\n"
-
-
 def process_name(core: CoreId, chip: Chip) -> str:
     """The vendor's name of a core; the cores of a second die count on."""
     kind = "cubecore0" if core.kind is CoreKind.AIC else f"veccore{core.sub}"
     return f"core{core.die * chip.cores.aic_per_die.value + core.group}.{kind}"
 
 
-def _group(core: CoreId) -> tuple[int, int]:
-    return core.die, core.group
+def trace_text(recording: Recording, cores: Sequence[int] | None = None, window: Window | None = None) -> Iterator[str]:
+    """The text of trace.json in parts, of the simulated *cores* with these numbers; of the first group by default."""
+    return Trace(recording, first_group(recording) if cores is None else cores, window).text()
 
 
-def _names(core: CoreId, chip: Chip) -> Iterator[Event]:
-    """Names and order of the process and its lanes."""
-    pid = process_name(core, chip)
-    number = core.die * chip.cores.aic_per_die.value + core.group
-    within = 0 if core.kind is CoreKind.AIC else 1 + core.sub
-    order = number * (1 + chip.cores.aiv_per_aic.value) + within
-    yield {"ph": "M", "name": "process_name", "pid": pid, "args": {"name": pid}}
-    yield {"ph": "M", "name": "process_sort_index", "pid": pid, "args": {"sort_index": order}}
-    for position, (pipe, lane) in enumerate(LANES.items()):
-        if pipe in PIPES_OF[core.kind]:
-            yield {"ph": "M", "name": "thread_name", "pid": pid, "tid": lane, "args": {"name": lane}}
-            yield {"ph": "M", "name": "thread_sort_index", "pid": pid, "tid": lane, "args": {"sort_index": position}}
+def first_group(recording: Recording) -> list[int]:
+    """The numbers of the simulated cores of the first group (a cube core and its vector cores) that had work."""
+    first = recording.core(0).id
+    group = [core for core in recording.cores if (core.id.die, core.id.group) == (first.die, first.group)]
+    return [core.number for core in group if len(core)]
 
 
-class _CoreEvents:
-    """The slices of the core with *number* among those *drawn*, and the arrows that end on it."""
+def gzipped(parts: Iterable[str]) -> Iterator[bytes]:
+    """The text *parts* as the content of a .gz file, without name and date: equal texts give equal files."""
+    packer = zlib.compressobj(level=4, wbits=16 + zlib.MAX_WBITS)  # level 6 saves a tenth and takes twice the time
+    for part in parts:
+        yield packer.compress(part.encode())
+    yield packer.flush()
+
+
+class Trace:
+    """The trace of the simulated cores with these numbers, or of what lies at least partly in *window*.
+
+    *arrows* and *counters* say whether it has any. *slices* and *arrows_drawn* count what `text` has given so far.
+    """
 
     def __init__(
-        self, drawn: Mapping[int, CoreTimeline], number: int, chip: Chip, flows: Iterator[int], text: OperandText
+        self,
+        recording: Recording,
+        cores: Sequence[int],
+        window: Window | None = None,
+        *,
+        arrows: bool = True,
+        counters: bool = True,
     ) -> None:
-        self._drawn = drawn
-        self._core = drawn[number]
-        self._number = number
-        self._chip = chip
-        self._per_us = chip.cycles_per_second / 1e6
-        self._flows = flows
-        self._text = text
+        shown = window or Window()
+        self.cores = [recording.core(number) for number in cores]
+        self._recording = recording
+        self._cycle_ns = 1e9 / recording.chip.cycles_per_second
+        self._window = 1e3 * shown.begin, 1e3 * shown.end
+        self._with_arrows = arrows
+        self._with_counters = counters
+        self.slices = 0
+        self.arrows_drawn = 0
 
-    def events(self, begin: float, end: float) -> Iterator[Event]:
-        """Everything between the cycles *begin* and *end*."""
-        core, links = self._core, self._core.schedule.links
-        pid = process_name(core.schedule.stream.core, self._chip)
-        starts, frees = core.starts.tolist(), core.frees.tolist()
-        kinds, pipes = core.kinds.tolist(), core.pipes.tolist()
-        raised: dict[FlagKey, deque[int]] = defaultdict(deque)
-        waits: list[tuple[int, FlagKey]] = []
-        for index, (call, instruction) in enumerate(core.schedule.stream):
-            kind, pipe = kinds[index], PIPES[pipes[index]]
-            timing = instruction.timing(self._chip) if kind in (SET, WAIT) else None
-            if isinstance(timing, SetFlag):
-                raised[pipe, timing.destination, timing.flag].append(index)
-            elif isinstance(timing, WaitFlag):
-                waits.append((index, (timing.source, pipe, timing.flag)))
-            if starts[index] < begin or frees[index] > end:
-                continue
-            yield {
-                "ph": "X",
-                "name": instruction.mnemonic,
-                "cname": _SYNC_COLOURS.get(kind, _COLOURS[pipe]),
-                "pid": pid,
-                "tid": LANES[pipe],
-                "ts": self._us(starts[index]),
-                "dur": round(self._us(frees[index]) - self._us(starts[index]), _DIGITS),
-                "args": self._detail(instruction, call),
-            }
-            if kind == CROSS_WAIT and index in links:
-                yield from self._arrow(*links[index], index, begin)
-        for index, key in waits:
-            if starts[index] >= begin and frees[index] <= end:
-                yield from self._arrow(self._number, raised[key].popleft(), index, begin)
-            else:
-                raised[key].popleft()
-
-    def _arrow(self, number: int, setter: int, wait: int, begin: float) -> Iterator[Event]:
-        """From the end of *setter* on core *number* to the end of *wait* here, if both are drawn."""
-        source = self._drawn.get(number)
-        if source is None or source.starts[setter] < begin:
-            return
-        flow = next(self._flows)
-        ends = [(source, setter), (self._core, wait)]
-        lanes = [LANES[PIPES[core.pipes[index]]] for core, index in ends]
-        for (core, index), lane, phase in zip(ends, lanes, "st", strict=True):
-            yield {
-                "ph": phase,
-                "name": "flow",
-                "cat": f"{lanes[0]}To{lanes[1]}",
-                "id": flow,
-                "pid": process_name(core.schedule.stream.core, self._chip),
-                "tid": lane,
-                "ts": self._us(int(core.frees[index])),
-            }
-
-    def _detail(self, instruction: Instruction, call: Call) -> Event:
-        """What a viewer shows of a slice when it is clicked on."""
-        return {
-            "stage": call.template.name,
-            "code": str(instruction.where),
-            "detail": self._text.of(instruction, call),
-            "process_bytes": process_bytes(instruction, self._chip),
+    def text(self) -> Iterator[str]:
+        """The text in parts; in all of it, an event is a line."""
+        self.slices = self.arrows_drawn = 0
+        begin, end = self._window
+        run_end = self._recording.cycles * self._cycle_ns
+        throughput = Throughput(begin, min(end, run_end), self._cycle_ns) if self._with_counters else None
+        about: dict[str, str | float] = {
+            "schema": SCHEMA,
+            "program": self._recording.program,
+            "chip": self._recording.chip.name,
         }
+        about |= {} if throughput is None else {"counter_bin_us": throughput.bin_us}
+        yield f'{{"displayTimeUnit":"ns","otherData":{_json(about)},"traceEvents":['
+        separator = "\n"
+        for part in self._events(throughput):
+            yield separator + part
+            separator = ",\n"
+        yield "\n]}\n"
 
-    def _us(self, cycles: int) -> float:
-        return round(cycles / self._per_us, _DIGITS)
+    def _events(self, throughput: Throughput | None) -> Iterator[str]:
+        recording, chip = self._recording, self._recording.chip
+        slices = SliceText(OperandText(recording.tensors))
+        drawn: dict[int, Placed] = {}
+        arrows: list[NDArray[np.int64]] = []
+        yield from _names([core.id for core in self.cores], chip)
+        for core in self.cores:
+            ends = np.array([*arrows_to(recording, core)], dtype=np.int64).reshape(-1, 4)
+            own = ends[ends[:, 0] == core.number]
+            at = drawn[core.number] = placed(core, own[:, [1, 3]], self._cycle_ns, *self._window)
+            arrows.append(ends)
+            self.slices += int(np.count_nonzero(at.shown))
+            yield from slices.of(core, process_name(core.id, chip), at)
+            if throughput is not None:
+                throughput.add(core)
+        if self._with_arrows:
+            # After all slices: viewers bind an event to the slice before it in the file.
+            for ends in arrows:
+                yield from self._arrows(ends, drawn)
+        if throughput is not None:
+            yield from throughput.events()
+
+    def _arrows(self, ends: NDArray[np.int64], drawn: dict[int, Placed]) -> Iterator[str]:
+        """Two events for each arrow: within the set_flag, and within the last nanosecond of the wait."""
+        cores = {core.number: core for core in self.cores}
+        names = {number: process_name(core.id, self._recording.chip) for number, core in cores.items()}
+        for source, setter, target, wait in ends.tolist():
+            start, over = drawn.get(source), drawn[target]
+            if start is None or not (start.shown[setter] and over.shown[wait]):
+                continue
+            self.arrows_drawn += 1
+            lanes = [LANES[PIPES[cores[number].pipes[index]]] for number, index in ((source, setter), (target, wait))]
+            times = (int(start.begins[setter]) + _WITHIN, int(over.ends[wait]) - 1 + _WITHIN)
+            yield ",\n".join(
+                f'{{"ph":"{phase}","name":"flow","cat":"{"To".join(lanes)}","id":{self.arrows_drawn},'
+                f'"pid":"{names[number]}","tid":"{lane}","ts":{time / 1e3}}}'
+                for phase, number, lane, time in zip("st", (source, target), lanes, times, strict=True)
+            )
+
+
+def _names(cores: Sequence[CoreId], chip: Chip) -> Iterator[str]:
+    """Names and order of the processes and their lanes: lane by lane, the order in which Perfetto shows them."""
+    names = [process_name(core, chip) for core in cores]
+    for core, name in zip(cores, names, strict=True):
+        group = core.die * chip.cores.aic_per_die.value + core.group
+        within = 1 if core.kind is CoreKind.AIC else 2 + core.sub
+        order = group * (1 + chip.cores.aiv_per_aic.value) + within
+        yield _json({"ph": "M", "name": "process_name", "pid": name, "args": {"name": name}})
+        yield _json({"ph": "M", "name": "process_sort_index", "pid": name, "args": {"sort_index": order}})
+    for pipe, lane in LANES.items():
+        for core, name in zip(cores, names, strict=True):
+            if pipe in PIPES_OF[core.kind]:
+                where = {"pid": name, "tid": lane}
+                yield _json({"ph": "M", "name": "thread_name", **where, "args": {"name": lane}})
+                yield _json({"ph": "M", "name": "thread_sort_index", **where, "args": {"sort_index": LANE_ORDER[pipe]}})
+
+
+def _json(event: dict[str, Any]) -> str:
+    return json.dumps(event, separators=(",", ":"))
