@@ -113,7 +113,7 @@ def test_a_result_counts_all_cores() -> None:
 
 
 def test_a_cube_core_is_no_vector_core() -> None:
-    """Every core of a mixed kernel has conflicts of its own: a cube core none, and not those of its first vector core."""
+    """Every core of a mixed kernel has conflicts of its own: a cube core none, not those of its vector core."""
     program = outcome("amla_small").program
     conflicts = bank_conflicts(program, outcome("amla_small").timelines.chip)
 
