@@ -24,6 +24,8 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.runtime
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/recording.py
+	$(BIN)/python benchmarks/trace.py
 
 ablation: $(VENV)/.runtime
 	$(BIN)/python plots/amla_ablation.py --out plots/amla_ablation.png

@@ -39,7 +39,7 @@ def _bits(program: Program, chip: Chip, seed: int | None) -> list[bytes] | None:
     return [one.tobytes() for one in outputs.values()]
 
 
-@cases(150, 2000)
+@cases(90, 2000)
 @given(random_program())
 def test_a_program_with_all_its_flags_is_clean(written: RandomProgram) -> None:
     """No race is invented: what is synchronised by construction has no finding, and the same bits in every order."""
@@ -61,7 +61,7 @@ def test_nearly_all_that_lack_one_are_reported() -> None:
     assert found >= 0.975 * len(lacking)
 
 
-@cases(250, 4000)
+@cases(150, 4000)
 @given(random_program(drop=True))
 def test_a_program_that_lacks_one_is_reported(written: RandomProgram) -> None:
     """No race is missed: without one of its synchronisations a program has a finding.
