@@ -57,4 +57,11 @@ def open_run(run: str, overrides: Sequence[str] = (), observers: Sequence[Observ
     if not path.exists():
         message = f"has no {file.NAME}, so only its sums are known; run it again with --out {run} (without --no-record)"
         raise ArgumentError(Diagnostic(message, run))
-    return OpenedRun(run, result, file.read_recording(path))
+    recording = file.read_recording(path)
+    if (recording.program, recording.cycles) != (result.program, result.cycles):
+        message = (
+            f"is of a run of {recording.program} with {recording.cycles:,} cycles, and {RESULT} beside it of one of "
+            f"{result.program} with {result.cycles:,}; run it again with --out {run}"
+        )
+        raise ArgumentError(Diagnostic(message, str(path)))
+    return OpenedRun(run, result, recording)

@@ -65,7 +65,7 @@ def bars(variants: list[Variant]) -> Figure:
     names = [f"{buffers} buffers\npreload {preload}" for buffers, preload in groups]
     axes.set_xticks(range(len(groups)), names)
     axes.set(ylabel="utilisation of the peak in %", ylim=(0, 100))
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=7.5)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title("AMLA decode on ascend910c, 96 requests of 16k keys, S_q = 2: each idea on and off", fontsize=10)
     return figure

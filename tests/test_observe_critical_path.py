@@ -330,3 +330,13 @@ def test_the_cycles_of_any_program_add_up(steps: list[Step], depth: int, issue: 
 
     assert path.total == schedule.cycles
     assert sum(path.by_stage.values()) == schedule.cycles
+
+
+def test_a_core_that_is_launched_when_all_is_over() -> None:
+    """The kernel does not wait for a core without instructions: the path is that of the one that works."""
+
+    def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
+        if core.index == 0:
+            load(core, gm, 2560)  # 0 .. 100 + 2560/64; the other blocks begin at 500, 1000 and 1500
+
+    assert path_of(body, "launch.skew_cycles=500", blocks=7) == {"aiv_mte2": 140}

@@ -123,6 +123,21 @@ def test_a_pipe_that_only_lowers_flags_is_done() -> None:
     assert split(body)["MTE2"] == {"done": 160, "busy": 140, "flags": 10}
 
 
+def test_a_barrier_that_waits_for_nothing_does_not_count() -> None:
+    """What a kernel ends with where all results are visible leaves the wait before it what it was: nothing to do."""
+
+    def body(core: asc.Core, gm: asc.GlobalMemory) -> None:
+        load(core, gm, 2560)  # 0 .. 140
+        asc.set_flag(Pipe.MTE2, Pipe.V, 0)  # 140 .. 150
+        asc.wait_flag(Pipe.MTE2, Pipe.V, 0)  # 0 .. 155
+        work(core, 10)  # 155 .. 255 on the pipe, visible at 295
+        asc.set_flag(Pipe.V, Pipe.MTE2, 0)  # 295 .. 305
+        asc.wait_flag(Pipe.V, Pipe.MTE2, 0)  # 150 .. 310
+        asc.pipe_barrier(Pipe.MTE2)  # 310
+
+    assert split(body)["MTE2"] == {"done": 160, "busy": 140, "flags": 10}
+
+
 def test_launch_and_end() -> None:
     """The core of the first block begins at 1000, 60 before the last one, and is done 60 before it."""
 
@@ -515,7 +530,10 @@ def counted(core: CoreTimeline, recording: Recording) -> dict[Pipe, Counter[Cate
             counts.update(BUSY if one == Category(Kind.ISSUE) else one for one in scalar.values())
             free += len(scalar)
         indices = core.positions(pipe).tolist() if pipe is not Pipe.S else []
-        while indices and core.kinds[indices[-1]] == WAIT:
+        while indices and (
+            core.kinds[indices[-1]] == WAIT
+            or (core.kinds[indices[-1]] == BARRIER and core.frees[indices[-1]] == core.starts[indices[-1]])
+        ):
             indices.pop()
         for index in indices:
             begin = max(free, int(core.dispatched[index]))

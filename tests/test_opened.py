@@ -76,3 +76,29 @@ def test_a_result_of_an_earlier_version(folder: Path) -> None:
 
     path.write_text("{")
     assert refusal(folder).startswith(f"{path}: cannot be read as a result: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("time_us", None), ("peak_tflops", "x"), ("pipes", {"aic_cube_ratio": None}), ("critical_path", "x"),
+        ("memory", {"hbm_read_bytes": None}), ("warnings", 3), ("numerics", 1.0),
+    ],
+)  # fmt: skip
+def test_a_result_with_a_wrong_value(folder: Path, key: str, value: object) -> None:
+    """A field of the wrong kind is named, instead of failing where it is used."""
+    path = folder / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+
+    assert refusal(folder) == f"{path}: '{key}' is not what a run writes there; run again"
+
+
+def test_a_recording_of_another_run(folder: Path, ascend_sim: Command, tmp_path: Path) -> None:
+    """A recording and a result that are not of one run are not mixed."""
+    other = tmp_path / "other"
+    assert ascend_sim("run", "microbench", "--no-data", "--out", other).code == 0
+    (folder / "recording.npz").write_bytes((other / "recording.npz").read_bytes())
+
+    message = refusal(folder)
+    assert message.startswith(f"{folder}/recording.npz: is of a run of microbench with ")
+    assert message.endswith(f"; run it again with --out {folder}")

@@ -71,6 +71,7 @@ EXISTING = "there are core0, core2 to core4, with cubecore0, veccore0, veccore1"
         ("core0.veccore2", f"--cores core0.veccore2: no such cores worked in this run; {EXISTING}"),
         ("core0, die2.core0", f"--cores die2.core0: no such cores worked in this run; {EXISTING}"),
         ("core2-core9", f"--cores core2-core9: no such cores worked in this run; {EXISTING}"),
+        ("die0.core9", "--cores die0.core9: a die has core0 to core2; leave the die out to count on"),
         ("core2-core0", f"--cores core2-core0: no such cores worked in this run; {EXISTING}"),
     ],
 )

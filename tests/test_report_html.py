@@ -176,4 +176,23 @@ def test_a_run_without_operations_has_no_roofline(tmp_path: Path) -> None:
     opened = open_run(str(write_run(tmp_path, ONLY_MOVES)))
     page = run_page(opened, sections_of(opened))
 
-    assert "does no operations that count, or moves no bytes, so that it has no intensity" in page
+    assert "The kernel does no operations that count, or moves no bytes: it has no intensity." in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("report", "vector_add", "-o", "page.png"), "page.png: is written as .html; end its name with .html"),
+        (("compare", "vector_add", "softmax", "-o", "a.txt"), "a.txt: is written as .html; end its name with .html"),
+        (("trace", "vector_add", "-o", "t.gz"), "t.gz: is written as .json; end its name with .json or .json.gz"),
+        (("report", "kernel.py"), "kernel.py: is a program; write a run file with "),
+        (("why", "kernel.py"), "kernel.py: is a program; write a run file with "),
+        (("compare", "kernel.py", "vector_add"), "kernel.py: is a program; write a run file with "),
+    ],
+)
+def test_wrong_names(ascend_sim: Command, arguments: tuple[str, ...], says: str) -> None:
+    """A file that is written in one format ends so, and a program is no run; each is refused before anything runs."""
+    said = ascend_sim(*arguments)
+
+    assert said.code == 2
+    assert said.err.startswith(says)

@@ -73,14 +73,14 @@ def test_cube_and_vector_cores_are_told_apart() -> None:
 
 
 def test_the_figure_names_groups_and_explains_colours(recording: Recording) -> None:
-    """Die, kind, pipe and mean of each group, a colour bar, and a patch for cores without instructions."""
+    """Die, kind, pipe and mean of each group, a colour bar, and a patch for cores without work."""
     view = View("all", 0, 240)
     figure = overview_figure(recording, outcome("vector_add").result, view, command="timeline RUN")
     written = [one.get_text() for one in figure.findobj(Text)]
 
     for text in (
         "die 0, vector cores: VECTOR of 4 cores", "die 1, vector cores: VECTOR of 2 cores", "62 %", "0 %", "100 %",
-        "share of the time that the pipe works", "core without instructions", "timeline RUN", "core0", "core2",
+        "share of the time that the pipe works", "core without work", "timeline RUN", "core0", "core2",
     ):  # fmt: skip
         assert text in written
 

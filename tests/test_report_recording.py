@@ -110,3 +110,18 @@ def test_what_is_no_recording_is_refused(kind: str, says: str, tmp_path: Path) -
         read_recording(path)
     assert str(caught.value).startswith(f"{path}: {says}")
     assert "run again" in str(caught.value)
+
+
+def test_any_damaged_byte_is_told_or_harmless(tmp_path: Path) -> None:
+    """Whatever byte of the file is changed: it is read, or refused by name, when it is opened or when a core is."""
+    good = recording_bytes(outcome("vector_add").timelines)
+    path = tmp_path / "recording.npz"
+    told = []
+    for position in range(0, len(good), max(len(good) // 150, 1)):
+        path.write_bytes(good[:position] + bytes([good[position] ^ 0x10]) + good[position + 1 :])
+        try:
+            list(read_recording(path).cores)
+        except ArgumentError as error:
+            told.append(str(error))
+    assert len(told) > 100
+    assert all(message.startswith(f"{path}: ") for message in told)

@@ -133,6 +133,12 @@ def test_empty_windows_are_refused(begin: float, end: float | None, message: str
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("end", [float("inf"), 1e308, 2.0])
+def test_a_window_stops_at_the_end_of_the_run(end: float) -> None:
+    """However far the user's end lies behind it."""
+    assert chosen_window(None, end, 2000, 1000.0) == View("", 0, 2000)
+
+
 def test_names_of_stages() -> None:
     """Stages named as in the literature are written so; others keep the name of their function."""
     shown = [display_name(name) for name in ("c1", "v2", "rescale", "c1x", "v", INLINE)]

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from ascend_sim.commands.shared import progress, short
+from ascend_sim.commands.shared import expect_suffix, progress, refuse_program, short
 from ascend_sim.errors import ArgumentError
 
 
 def compare(
     runs: Annotated[
-        list[str], typer.Argument(help="Folders that `run --out` has written, or run files.", metavar="RUN RUN ...")
+        list[str],
+        typer.Argument(help="Folders that `run --out` has written, run files or bundled runs.", metavar="RUN RUN ..."),
     ],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="FILE.html", help="Write a page with aligned timelines.")
@@ -28,8 +29,11 @@ def compare(
 
     if len(runs) < 2:
         raise ArgumentError(f"{runs[0]}: there is nothing to compare one run with; name two runs or more")
+    if out is not None:
+        expect_suffix(out, ".html")
     opened = []
     for one in runs:
+        refuse_program(one)
         with progress() as observers:
             opened.append(open_run(one, observers=observers))
     results = [one.result for one in opened]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ascend_sim.commands.shared import Overrides, counter, progress, short
+from ascend_sim.commands.shared import Overrides, counter, expect_suffix, progress, refuse_program, short
 
 
 def report(
@@ -28,6 +28,9 @@ def report(
     from ascend_sim.report.html import run_page
     from ascend_sim.report.sections import sections_of
 
+    if out is not None:
+        expect_suffix(out, ".html")
+    refuse_program(run)
     with progress() as observers:
         opened = open_run(run, overrides, observers)
     gains = []

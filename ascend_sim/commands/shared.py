@@ -71,3 +71,10 @@ def counter(what: str) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda total: bar.update(task, total=total, advance=1)
+
+
+def expect_suffix(path: Path, *suffixes: str) -> None:
+    """Raise an ArgumentError unless the name of *path* ends with one of *suffixes*."""
+    if not str(path).endswith(suffixes):
+        message = f"is written as {suffixes[0]}; end its name with {' or '.join(suffixes)}"
+        raise ArgumentError(Diagnostic(message, str(path)))

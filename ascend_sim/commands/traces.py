@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ascend_sim.commands.shared import NAME, Overrides, progress, refuse_program, short
+from ascend_sim.commands.shared import NAME, Overrides, expect_suffix, progress, refuse_program, short
 from ascend_sim.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def trace(
     from ascend_sim.report.trace import Trace, gzipped
 
     refuse_program(run)
+    if out is not None:
+        expect_suffix(out, ".json", ".json.gz")
     path = out or (Path(run) / _FILE if Path(run).is_dir() else Path(_FILE))
     window = _window(begin, end)
     with progress() as observers:
@@ -59,7 +61,8 @@ def trace(
 
 def view(
     run: Annotated[
-        str, typer.Argument(help="A folder, run file or bundled run, or a trace (.json or .gz).", metavar="RUN|TRACE")
+        str,
+        typer.Argument(help="A folder, run file or bundled run, or a trace (.json or .json.gz).", metavar="RUN|TRACE"),
     ],
     overrides: Overrides = [],
     port: Annotated[int, typer.Option("--port", help="The port of 127.0.0.1; any that is free by default.")] = 0,

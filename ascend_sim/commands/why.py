@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ascend_sim.commands.shared import Overrides, counter, progress
+from ascend_sim.commands.shared import Overrides, counter, progress, refuse_program
 
 
 def why(
@@ -30,6 +30,7 @@ def why(
     from ascend_sim.opened import open_run
     from ascend_sim.report.why import explain, print_why, to_json, with_gains
 
+    refuse_program(run)
     with progress() as observers:
         opened = open_run(run, overrides, observers)
     found = explain(opened.result, opened.recording, core, kind)

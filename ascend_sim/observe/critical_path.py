@@ -128,8 +128,10 @@ class Walk:
     def run(self) -> CriticalPath:
         """Follow the path to its beginning."""
         cores = self._timelines
-        last = max(range(len(cores)), key=lambda n: (cores.core(n).totals.end, -n), default=None)
-        if last is not None and len(cores.core(last)):
+        # A core without instructions may be launched when all others have ended: the kernel does not wait for it.
+        working = [number for number in range(len(cores)) if len(cores.core(number))]
+        last = max(working, key=lambda number: (cores.core(number).totals.end, -number), default=None)
+        if last is not None:
             self._core = self._open(last)
             index = int(self._core.timeline.ends.argmax())
             # The scalar unit may end after the last result: it spends a cycle on an instruction that takes none.

@@ -235,11 +235,13 @@ class _Core:
     def _account(self, pipe: Pipe, ledger: _Ledger) -> int:
         """Put down everything from the first dispatch until *pipe* has nothing left to do; return that cycle.
 
-        A wait_flag behind its last work, set_flag and barrier is waited for by nobody: it only leaves no flag raised.
+        A wait_flag behind its last work, set_flag and barrier is waited for by nobody: it only leaves no flag raised. A
+        barrier that finds all results visible does nothing.
         """
         core = self._core
         indices = core.positions(pipe)
-        lasting = np.flatnonzero(core.kinds[indices] != WAIT)
+        idle_barrier = (core.kinds[indices] == BARRIER) & (core.frees[indices] == core.starts[indices])
+        lasting = np.flatnonzero((core.kinds[indices] != WAIT) & ~idle_barrier)
         if not lasting.size:
             return self._launch
         indices = indices[: lasting[-1] + 1]

@@ -87,6 +87,9 @@ def _named(part: str, working: list[ShownCore], recording: Recording) -> Iterato
     if not all(ends) or (dash and any(end and end["core"] for end in ends)):
         raise ArgumentError(f"--cores {part}: is no name of cores; write {_FORMS}")
     per_die = recording.chip.cores.aic_per_die.value
+    for end in ends:
+        if end and end["die"] and int(end["group"]) >= per_die:
+            raise ArgumentError(f"--cores {part}: a die has core0 to core{per_die - 1}; leave the die out to count on")
     low, high = (int(end["die"] or 0) * per_die + int(end["group"]) for end in ends if end)
     core = ends[0]["core"] if ends[0] else None
     found = [

@@ -63,7 +63,7 @@ class Group:
 
     @property
     def mean(self) -> float:
-        """The mean busy share of the cores that have instructions."""
+        """The mean busy share of the cores that had work."""
         return float(np.nanmean(self.busy))
 
 
@@ -73,6 +73,8 @@ def groups_of(recording: Recording, view: View, edges: NDArray[np.int64]) -> lis
     found: dict[str, NDArray[np.int64]] = {}
     kinds = set()
     for core in working_cores(recording):
+        if not core.timeline.worked:
+            continue
         number = core.timeline.number
         if number not in cycles:
             work = pipe_lane(core.timeline, MAIN[core.id.kind]).doing(Doing.WORK)
@@ -105,7 +107,7 @@ def overview_figure(recording: Recording, result: RunResult, view: View, *, comm
     title = title_lines(result, view, per_us)
     entries = []
     if any(np.isnan(group.busy).any() for group in groups):
-        entries.append(Entry("core without instructions", {"facecolor": _UNUSED, "edgecolor": "0.7", "linewidth": 0.5}))
+        entries.append(Entry("core without work", {"facecolor": _UNUSED, "edgecolor": "0.7", "linewidth": 0.5}))
     page = Page(sum(heights), view, per_us, title, entries, (), command, legend_height=26.0)
     page.write(WIDTH - EDGE, page.top - 5.0, "busy", ha="right", va="bottom")
     top = 0.0

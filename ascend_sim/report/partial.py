@@ -25,9 +25,9 @@ SCHEMA = "ascend-sim/partial/1"
 NAME = "partial.json"
 RUN_FILES = (
     "result.json", "PipeUtilization.csv", "Memory.csv", "ResourceConflictRatio.csv", "trace.json", "recording.npz",
-    NAME,
+    "report.html", "timeline.png", "overview.png", NAME,
 )  # fmt: skip
-"""All files that a run may leave in its folder. They are of one run: those that a later run does not write go."""
+"""All files that a run, and a look into it, may leave in its folder: they are of one run, and go with the next."""
 
 _RUN, _MOVE = 1, 2
 

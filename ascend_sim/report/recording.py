@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -31,6 +32,11 @@ NAME = "recording.npz"
 SCHEMA = "ascend-sim/recording/1"
 
 _ARRAYS = ("kinds", "pipes", "hold", "latency", "head", "tile", "release", "peer", "flag")
+_DAMAGED = (
+    OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
+"""What reading a file can end with if its bytes are not those that were written."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of all members of the archive: equal runs give equal files."""
 
@@ -69,7 +75,7 @@ def recording_bytes(recording: Recording) -> bytes:
 def read_recording(path: Path) -> Recording:
     """Read a recording.npz; raise an ArgumentError if it is none, or of a version that is not known here."""
     try:
-        archive = np.load(BytesIO(path.read_bytes()), allow_pickle=False)
+        archive = np.load(_zip_of(path), allow_pickle=False)
         content = json.loads(bytes(archive["content"]))
         if content.get("schema") != SCHEMA:
             message = f"is a recording of schema {content.get('schema')!r}, and {SCHEMA!r} is known here; run again"
@@ -78,7 +84,7 @@ def read_recording(path: Path) -> Recording:
     except FileNotFoundError:
         message = "there is no recording; write it with `ascend-sim run CONFIG --out DIR`"
         raise ArgumentError(Diagnostic(message, str(path))) from None
-    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         message = f"cannot be read as a recording ({_first_line(error)}); run again with --out"
         raise ArgumentError(Diagnostic(message, str(path))) from None
 
@@ -107,7 +113,7 @@ class _FromFile(Recording):
         entry = self._entries[number]
         try:
             part = {name: self._archive[f"core{number}.{name}"] for name in _CORE_ARRAYS}
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except _DAMAGED as error:
             message = f"core {number} cannot be read ({_first_line(error)}); run again with --out"
             raise ArgumentError(Diagnostic(message, str(self._path))) from None
         dispatched = np.cumsum(part["dispatched"], dtype=np.int64)
@@ -227,6 +233,14 @@ def _id(core: CoreId) -> list[Any]:
 def _core_id(entry: list[Any]) -> CoreId:
     die, group, kind, sub = entry
     return CoreId(die, group, CoreKind(kind), sub)
+
+
+def _zip_of(path: Path) -> BytesIO:
+    content = BytesIO(path.read_bytes())
+    if not zipfile.is_zipfile(content):
+        raise ValueError("it is no archive, or cut short")
+    content.seek(0)
+    return content
 
 
 def _first_line(error: Exception) -> str:

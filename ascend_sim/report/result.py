@@ -71,4 +71,33 @@ def read_result(path: Path) -> RunResult:
     if missing:
         message = f"lacks {', '.join(missing)}: an earlier version has written it; run again"
         raise ArgumentError(Diagnostic(message, str(path)))
+    wrong = next((name for name in fields if not _fits(name, content[name])), None)
+    if wrong is not None:
+        raise ArgumentError(Diagnostic(f"'{wrong}' is not what a run writes there; run again", str(path)))
     return RunResult(**{name: content[name] for name in fields})
+
+
+_COUNTED = ("pipes", "memory", "ub_banks", "vector_elements", "simulation")
+_LISTS = ("critical_path", "depends_on", "warnings")
+_TEXTS = ("program", "chip", "bound_by")
+_OBJECTS = ("config", "expected_error")
+
+
+def _fits(name: str, value: object) -> bool:
+    """Whether *value* is of the kind that the field *name* has: a number, unless one of the tables says otherwise."""
+    if name in _COUNTED:
+        return isinstance(value, dict) and all(map(_is_number, value.values()))
+    if name == "critical_path":
+        parts = value if isinstance(value, list) else [None]
+        return all(isinstance(one, dict) and {"pipe", "share", "cycles"} <= set(one) for one in parts)
+    if name in _LISTS:
+        return isinstance(value, list)
+    if name in _TEXTS:
+        return isinstance(value, str)
+    if name in _OBJECTS or (name == "numerics" and value is not None):
+        return isinstance(value, dict)
+    return name == "numerics" or _is_number(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -68,7 +68,9 @@ def aligned_timelines(runs: Sequence[Run]) -> list[Picture]:
             cores = shown_cores(run.recording, None)
             window = View("", 0, max(round(until * run.recording.chip.cycles_per_second / 1e6), 1))
             if cores:
-                caption = f"{name}: the first {until:,.1f} us."
+                time = run.result.time_us
+                part = f"the whole run of {time:,.1f} us" if time <= until else f"the first {until:,.1f} us"
+                caption = f"{name}: {part}; busy is the share of the {until:,.1f} us that are drawn."
                 figures.append(picture(timeline_figure(run.recording, run.result, cores, window), caption))
     return figures
 
@@ -78,7 +80,8 @@ def _why(why: Why, what_if: Sequence[WhatIf]) -> Section:
     ranking = [(name, display_name(stage) if stage else "", cycles) for name, stage, cycles in why.path.stage_ranking]
     shown = [part for part in ranking if part[2] >= _SHORT * why.path.total]
     if len(shown) < len(ranking):
-        shown.append((f"{len(ranking) - len(shown)} others", "", sum(part[2] for part in ranking[len(shown) :])))
+        rest = ranking[len(shown) :]
+        shown.append((f"{len(rest)} other{'s' * (len(rest) > 1)}", "", sum(part[2] for part in rest)))
     path = [
         (name, stage, f"{100 * cycles / why.path.total:.1f} %", f"{cycles * per_cycle:,.1f}")
         for name, stage, cycles in shown
@@ -87,7 +90,7 @@ def _why(why: Why, what_if: Sequence[WhatIf]) -> Section:
     tables = [Table(path, ["pipe", "stage", "share", "us"], [1], title)]
     for name, stalls in why.cores:
         rows = [_pipe(stalls, pipe) for pipe in sorted(stalls.pipes, key=lambda one: one is Pipe.S)]
-        head = ["pipe", "busy", "waits", "before and after", "waits for, share of the kernel's time"]
+        head = ["pipe", "busy", "waits", "idle", "waits for, share of the kernel's time"]
         tables.append(Table(rows, head, [4], f"Where the time of the pipes went: {name}"))
     if what_if:
         gains = [_gain(one) for one in what_if]
@@ -102,7 +105,8 @@ def _pipe(stalls: Stalls, pipe: Pipe) -> tuple[str, ...]:
     def share(cycles: int) -> str:
         return f"{100 * stalls.share(cycles):.1f} %"
 
-    waits = [f"{name} {share(cycles)}" for name, cycles in one.waits.items() if stalls.share(cycles) >= _SMALL]
+    large = [(str(name), cycles) for name, cycles in one.waits.items() if stalls.share(cycles) >= _SMALL]
+    waits = [f"{name} {share(cycles)}".replace(" ", "\u00a0") for name, cycles in large]
     idle = one.cycles.get(LAUNCH, 0) + one.cycles.get(DONE, 0)
     return (
         metric_name(stalls.kind, pipe), share(one.cycles.get(BUSY, 0)), share(sum(one.waits.values())), share(idle),
@@ -119,9 +123,13 @@ def _gain(row: WhatIf) -> tuple[str, ...]:
 def result_sections(run: Run) -> Iterator[Section]:
     """What follows from the result and the sums of the recording: pipes, roofline, memory, numbers, dependence."""
     result = run.result
-    busy = [(name.removesuffix("_ratio"), f"{100 * share:.1f} %") for name, share in result.pipes.items()]
-    about = "Share of the kernel's time, averaged over the cores that had work."
-    yield Section("Pipes", [about], (), [Table(busy, ["pipe", "busy"])])
+    shares = [(name.removesuffix("_ratio"), f"{100 * share:.1f} %") for name, share in result.pipes.items()]
+    about = (
+        "As the vendor's profiler counts: share of the kernel's time, averaged over the cores that had work, in which "
+        "a pipe has a move or an instruction, waits for shared bandwidth among it; for the cube the cycles in which "
+        "fractals come out. A stall is the scalar unit before full queues."
+    )
+    yield Section("Pipes", [about], (), [Table(shares, ["pipe", "share"])])
     yield _roofline(run)
     yield _memory(run)
     yield Section("Numbers", [_numerics(result)])
@@ -135,8 +143,9 @@ def _roofline(run: Run) -> Section:
     here = place(run.result.program, run.result.to_dict(), run.recording.chip)
     try:
         figures = [picture(roofline_figure([here]), "The kernel below the roofs of its chip.", NARROW)]
-    except ArgumentError as error:
-        return Section("Roofline", [str(error)])
+    except ArgumentError:
+        why = "The kernel does no operations that count, or moves no bytes: it has no intensity."
+        return Section("Roofline", [why])
     *_, nearest = roofline_lines(here)
     return Section("Roofline", [f"{nearest[0].upper()}{nearest[1:]}."], figures)
 
@@ -161,7 +170,7 @@ def _memory(run: Run) -> Section:
     head = ["", "MB", "GB/s on average"]
     return Section(
         "Memory",
-        [f"{100 * memory['l2_hit_ratio']:.1f} % of the bytes that L2 was asked for were there."],
+        [f"{100 * memory['l2_hit_ratio']:.1f} % of the bytes that L2 was asked for were there."] if named else [],
         (),
         [Table(traffic(buses), head, title="Buses"), Table(traffic(named), head, title="Data paths, all cores")],
     )

@@ -69,7 +69,8 @@ def chosen_window(begin_us: float | None, end_us: float | None, cycles: int, per
     last = f"the run lasts from 0 to {cycles / per_us:.6g} us"
     if not 0.0 <= begin < end:
         raise ArgumentError(f"{given}: this window is empty; {last}, so give a beginning of 0 or more and a later end")
-    view = View("", int(np.floor(begin * per_us)), min(int(np.ceil(end * per_us)), cycles))
+    reach = cycles / per_us
+    view = View("", int(np.floor(min(begin, reach) * per_us)), min(int(np.ceil(min(end, reach) * per_us)), cycles))
     if view.cycles <= 0:
         raise ArgumentError(f"{given}: nothing happens in this window; {last}")
     return view
