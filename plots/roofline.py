@@ -16,7 +16,6 @@ from ascend_sim.simulate import simulate
 CHIP = "ascend910c"
 KERNELS = {
     "AMLA decode, 96 x 16k": ("amla_decode", ()),
-    "AMLA decode, S_q = 1": ("amla_decode", ("problem.query_tokens=1",)),
     "GEMM 6144": ("gemm", ()),
     "FlashAttention 4k": ("flash_attention", ()),
 }

@@ -41,6 +41,8 @@ INK = (0.1, 0.1, 0.1)
 Colour = tuple[float, ...]
 WORSE = 10.0
 """How much worse it is to write over a marker or a text than over a line."""
+OVER_ROOF = 3.0
+"""How much worse it is to write over a roof than over the line of a kernel."""
 LATER = 4.0
 """Square points of crowding that a place further down the list of choices must be better by."""
 Box = tuple[float, float, float, float]
@@ -198,13 +200,13 @@ class _Canvas:
         across, up = (each * math.log10(v / low) for each, v, low in zip(self._points, (x, y), self._low, strict=True))
         return across, up
 
-    def line(self, begin: tuple[float, float], end: tuple[float, float]) -> None:
-        """Take the places along the line from *begin* to *end*."""
+    def line(self, begin: tuple[float, float], end: tuple[float, float], weight: float = 1.0) -> None:
+        """Take the places along the line from *begin* to *end*; *weight* is how bad it is to write over it."""
         (x0, y0), (x1, y1) = self.at(*begin), self.at(*end)
         steps = max(1, round(math.hypot(x1 - x0, y1 - y0) / 3))
         for step in range(steps + 1):
             x, y = x0 + (x1 - x0) * step / steps, y0 + (y1 - y0) * step / steps
-            self._taken.append(((x - 1, y - 1, x + 1, y + 1), 1.0))
+            self._taken.append(((x - 1, y - 1, x + 1, y + 1), weight))
 
     def marker(self, x: float, y: float) -> None:
         """Take the place of a marker at (x, y)."""
@@ -250,12 +252,12 @@ def _draw_roofs(canvas: _Canvas, places: Sequence[Place], grey: str) -> None:
         ends = [left, highest / roof.limit]
         heights = [x * roof.limit / 1e12 for x in ends]
         canvas.axes.plot(ends, heights, color=grey, linewidth=1.1, dashes=DASHES.get(roof.name, SOLID), zorder=2)
-        canvas.line((ends[0], heights[0]), (ends[1], heights[1]))
+        canvas.line((ends[0], heights[0]), (ends[1], heights[1]), OVER_ROOF)
     for roof in compute:
         ends = [min(roof.limit / one.limit for one in memory), right]
         heights, dashes = [roof.limit / 1e12] * 2, DASHES.get(roof.name, SOLID)
         canvas.axes.plot(ends, heights, color=grey, linewidth=1.8, dashes=dashes, zorder=2)
-        canvas.line((ends[0], heights[0]), (ends[1], heights[1]))
+        canvas.line((ends[0], heights[0]), (ends[1], heights[1]), OVER_ROOF)
 
 
 def _draw_place(canvas: _Canvas, place: Place, colour: str, marker: str) -> None:
