@@ -278,6 +278,18 @@ def test_a_result_takes_the_place_of_a_partial_one(ascend_sim: Command, tmp_path
     assert names(out) == sorted([*RUN_FILES, "mine.txt"])
 
 
+def test_a_look_into_a_run_goes_with_it(ascend_sim: Command, tmp_path: Path) -> None:
+    """A page and a picture of an earlier run do not stand beside the result of a later one."""
+    run, out = write_run(tmp_path), tmp_path / "out"
+    assert ascend_sim("run", run, "--out", out).code == 0
+    assert ascend_sim("report", out).code == 0
+    assert ascend_sim("timeline", out).code == 0
+    assert names(out) == sorted([*RUN_FILES, "report.html", "timeline.png"])
+
+    assert ascend_sim("run", run, "--out", out).code == 0
+    assert names(out) == RUN_FILES
+
+
 def test_without_a_folder_a_limit_says_how_to_save(ascend_sim: Command, tmp_path: Path) -> None:
     """Without --out nothing is written, and the message names the option that would have saved something."""
     said = ascend_sim("run", write_run(tmp_path), "--max-cycles", 1)

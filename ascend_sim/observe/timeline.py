@@ -6,6 +6,7 @@ worked out once for each template and laid end to end for the stream.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -252,7 +253,7 @@ class CoreTimeline:
         return np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)
 
 
-class Recording:
+class Recording(ABC):
     """What is known of a run's schedule without its program: enough to draw it and to say why it took so long.
 
     *program* is its name, *cycles* count from the launch to the last visible result, of which the launch took
@@ -277,11 +278,13 @@ class Recording:
         self.limited = limited
         self._cores: dict[int, CoreTimeline] = {}
 
+    @abstractmethod
     def __len__(self) -> int:
-        raise NotImplementedError
+        """Number of simulated cores."""
 
+    @abstractmethod
     def _open(self, number: int) -> CoreTimeline:
-        raise NotImplementedError
+        """Lay the timeline of the simulated core with *number* out."""
 
     def core(self, number: int) -> CoreTimeline:
         """The timeline of the simulated core with *number*; each is laid out when first asked for."""
