@@ -19,6 +19,7 @@ from ascend_sim.kernel import Pipe
 from ascend_sim.observe.facts import BARRIER, CROSS_SET, CROSS_WAIT, MOVE, PIPES, RUN, SET, WAIT
 from ascend_sim.observe.stalls import BUSY, Category, Kind, Stalls, core_stalls, kind_stalls
 from ascend_sim.observe.timeline import CoreTimeline, Recording, Timelines
+from ascend_sim.report.lanes import Doing, pipe_lane
 from ascend_sim.report.recording import read_recording, recording_bytes
 from ascend_sim.simulate import simulate
 
@@ -129,6 +130,21 @@ def test_any_program_is_explained_cycle_by_cycle(seed: int) -> None:
             staged = sum((Counter(cycles) for cycles in one.by_stage.values()), Counter())
             edges = {Kind.LAUNCH, Kind.DONE}
             assert staged == {part: count for part, count in one.cycles.items() if part.kind not in edges}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_timeline_draws_as_work_what_counts_as_work_and_bandwidth(seed: int) -> None:
+    """What a figure draws and what `why` counts come from different code, and agree on when a pipe has work in hand."""
+    random = program_of(seed)
+    recording = recorded(random.build(), random.chip, symmetry=True)
+    assert recording.limited is not None
+    for core in recording.cores:
+        for pipe, one in core_stalls(recording, core.number).pipes.items():
+            if pipe is Pipe.S:
+                continue
+            counted_as_work = sum(one.cycles.get(Category(kind), 0) for kind in (Kind.BUSY, Kind.L2, Kind.HBM))
+            tiles = int(recording.limited[core.number].tile.sum()) if pipe is Pipe.FIX else 0
+            assert pipe_lane(core, pipe).cycles(Doing.WORK) == counted_as_work + tiles
 
 
 # --- Bundled runs ---
