@@ -1,7 +1,7 @@
 """A run traced once and timed on many chips.
 
 That is right because a trace depends on a chip only through numbers of cores, capacities, geometry and numbers of
-flags: who varies one of these needs another trace.
+flags (`STRUCTURE` of `kernel.reuse`): who varies one of these needs another trace.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ascend_sim.commands import accuracy, compare, report, timeline, traces, why
+from ascend_sim.commands import accuracy, compare, explore, report, timeline, traces, why
 from ascend_sim.commands.shared import NAME, Overrides, complain, progress, refuse_program, short
 from ascend_sim.errors import ArgumentError, AscendSimError, BudgetError, SimulatedProgramError, UserError
 
@@ -220,6 +220,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
+app.add_typer(explore.app, name="explore")
 
 
 def _expect_clean(configured: RunConfig, data: bool | None) -> None:

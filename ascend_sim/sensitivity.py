@@ -20,16 +20,8 @@ from ascend_sim.config import Chip, Figure, RunConfig, load_run, unit_of
 from ascend_sim.errors import ArgumentError, SimulatedProgramError
 from ascend_sim.isa.vector import VectorInstruction
 from ascend_sim.kernel import Program
+from ascend_sim.kernel.reuse import STRUCTURE
 from ascend_sim.report.sensitivity import Elasticity
-
-KEPT = (
-    "dies", "cores", "buffers", "advice", "cube.fractal_rows", "cube.fractal_bytes_k", "cube.accumulate_fractals",
-    "l2.bytes", "l2.line_bytes", "l2.sector_bytes", "hbm.bytes",
-    "sync.event_ids", "sync.cross_core_flag_ids", "sync.cross_core_counter_max",
-    "vector.repeat_bytes", "vector.block_bytes", "vector.bank_groups", "vector.bank_bytes", "vector.max_repeats",
-    "vector.max_block_stride",
-)  # fmt: skip
-"""Figures, and sections of figures, that are never varied: another value would be another machine or program."""
 
 _HBM = ("hbm.bytes_per_second", "hbm.mixed_bytes_per_second")
 
@@ -107,10 +99,10 @@ def figures(chip: Chip, program: Program) -> Iterator[Elasticity]:
 
 
 def _numbers(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Figure[int] | Figure[float]]]:
-    """The figures below *model* by their key, except those of KEPT."""
+    """The figures below *model* by their key, except those of STRUCTURE."""
     for name in type(model).model_fields:
         inner, key = getattr(model, name), f"{prefix}{name}"
-        if key in KEPT or key == "vector.ops":
+        if key in STRUCTURE or key == "vector.ops":
             continue
         members = inner.items() if isinstance(inner, dict) else [("", inner)]
         for part, member in members:

@@ -18,7 +18,7 @@ from ascend_sim.engine.machine import Schedule, simulate_timing
 from ascend_sim.engine.observer import Observer
 from ascend_sim.errors import ArgumentError, Diagnostic, FlagError, NumericsError, ProgramError
 from ascend_sim.isa.source import line_in, named
-from ascend_sim.kernel import Parameters, Program, Template, build
+from ascend_sim.kernel import Parameters, Program, build
 from ascend_sim.kernel.load import LoadedProgram, load_program
 from ascend_sim.observe.accuracy import Accuracy, compare
 from ascend_sim.observe.banks import bank_conflicts, total_of
@@ -103,7 +103,7 @@ def simulate(
         "parameters": parameters.model_dump(mode="json"),
         "program_file": None if loaded.path.parent == bundled("programs") else str(loaded.path.absolute()),
     }
-    peak = run.chip.peak_flops(_matrix_format(program))
+    peak = run.chip.peak_flops(matrix_format(program))
     limited = None if recorder is None else recorder.limits(len(schedule.cores))
     timelines = Timelines(schedule, run.chip, limited)
     statistics = tuple(core_statistics(timelines))
@@ -277,18 +277,12 @@ def fault_of(
     return NumericsError(diagnostics) if diagnostics else None
 
 
-def _matrix_format(program: Program) -> str:
+def matrix_format(program: Program) -> str:
     """The format whose peak counts: that of most matrix operations; without any, bf16 (fp16 has the same peak)."""
     operations: Counter[str] = Counter()
-    per_template: dict[Template, Counter[str]] = {}
-    for stream in program.streams:
-        for call in stream.calls:
-            known = per_template.get(call.template)
-            if known is None:
-                known = per_template[call.template] = Counter()
-                for instruction in call.template.instructions:
-                    known[instruction.matrix_format] += instruction.flops()
-            operations.update(known)
+    for template, calls in Counter(call.template for stream in program.streams for call in stream.calls).items():
+        for instruction in template.instructions:
+            operations[instruction.matrix_format] += calls * instruction.flops()
     operations.pop("", None)
     return max(operations, key=lambda name: operations[name], default="bf16")
 

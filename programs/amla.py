@@ -178,22 +178,22 @@ def tensors(gm: asc.GlobalMemory, p: Parameters) -> None:
 def row_blocks(p: Parameters) -> list[RowBlock]:
     """All row blocks of all requests."""
     blocks, token = [], 0
+    tiles = asc.tiles(p.problem.rows, p.tiling.task_rows)
     for request, keys in enumerate(p.problem.lengths):
-        for first, rows in asc.tiles(p.problem.rows, p.tiling.task_rows):
-            blocks.append(RowBlock(request * p.problem.rows + first, rows, token, keys))
+        blocks += [RowBlock(request * p.problem.rows + first, rows, token, keys) for first, rows in tiles]
         token += keys
     return blocks
 
 
 def tasks_of(blocks: list[RowBlock], p: Parameters) -> list[Task]:
     """The tasks of one core in order: the stream runs on across row blocks and requests."""
+    slots = p.slots
     tasks: list[Task] = []
     for number, block in enumerate(blocks):
         queries = slice(block.first, block.first + block.rows)
         for begin, keys in asc.tiles(block.keys, p.tiling.task_keys):
-            tokens = slice(block.token + begin, block.token + begin + keys)
-            turn = Turn(len(tasks) % p.slots, number % p.slots, begin == 0, begin + keys == block.keys)
-            tasks.append(Task(queries, tokens, turn))
+            turn = Turn(len(tasks) % slots, number % slots, begin == 0, begin + keys == block.keys)
+            tasks.append(Task(queries, slice(block.token + begin, block.token + begin + keys), turn))
     return tasks
 
 
@@ -246,9 +246,9 @@ class CubeCore:
                                 asc.fixpipe(s[m0 : m0 + m, n0 : n0 + n], accumulator)
         asc.cross_core_set_flag(C1_DONE, Pipe.FIX)
 
-    def c2(self, p: GlobalTensor, v: GlobalTensor, o: GlobalTensor, turn: Turn) -> None:
+    def c2(self, p: GlobalTensor, v: GlobalTensor, o: GlobalTensor, first_keys: bool, last_keys: bool) -> None:
         """[C2] O += P V by atomic adds: V tile by V tile, each against all rows of P, which stay in L1."""
-        t, add_to_o = self.p.tiling, self.add and not turn.first
+        t, add_to_o = self.p.tiling, self.add and not first_keys
         row_tiles, column_tiles = asc.tiles(p.rows, t.l1_rows), asc.tiles(v.columns, t.l1_columns)
         key_parts = asc.tiles(p.columns, self.part_keys)
         p_tiles = {}
@@ -274,7 +274,7 @@ class CubeCore:
                             self.l0c.enque()
                             with self.l0c.take():
                                 asc.fixpipe(o[m0 : m0 + m, n0 : n0 + n], accumulator, atomic_add=add_to_o)
-        if self.add and not turn.last:
+        if self.add and not last_keys:
             asc.cross_core_set_flag(C2_DONE, Pipe.FIX)
         else:
             asc.cross_core_set_flag(OUTPUT_READY, Pipe.FIX)
@@ -306,7 +306,7 @@ class VectorCore:
     """[V1] and [V2]: tiles of a few rows pass through UB; the statistics of all rows stay there."""
 
     def __init__(self, core: asc.Core, p: Parameters) -> None:
-        step, rows, slots = p.tiling.vector_rows, p.tiling.task_rows // 2, p.slots
+        step, rows, slots = p.tiling.vector_rows, math.ceil(p.tiling.task_rows / core.subs), p.slots
         widest = max(asc.padded_columns(p.tiling.task_keys), p.problem.latent_dim)
         self.p, self.add, self.step, self.rows = p, p.schedule.rescale == "add", step, rows
         out_bytes = 2 if self.add and p.schedule.output == "bf16" else 4
@@ -492,22 +492,29 @@ class VectorCore:
 @asc.kernel(cores="mix", parameters=Parameters, tensors=tensors, flops=flops)
 def amla(core: asc.Core, gm: asc.GlobalMemory, p: Parameters) -> None:
     """MLA decode attention with rescaling by integer addition (or, for comparison, by multiplication)."""
-    cube, vector = CubeCore(core, p), VectorCore(core, p)
-    c1, c2 = core.stage(AIC)(cube.c1), core.stage(AIC)(cube.c2)
-    v1, v2, rescale = core.stage(AIV)(vector.v1), core.stage(AIV)(vector.v2), core.stage(AIV)(vector.rescale)
-    v2_by_multiplication = core.stage(AIV)(vector.v2_by_multiplication)
+    if core.is_cube:
+        cube = CubeCore(core, p)
+        c1, c2 = core.stage(AIC)(cube.c1), core.stage(AIC)(cube.c2)
+    else:
+        vector = VectorCore(core, p)
+        v1, v2, rescale = core.stage(AIV)(vector.v1), core.stage(AIV)(vector.v2), core.stage(AIV)(vector.rescale)
+        v2_by_multiplication = core.stage(AIV)(vector.v2_by_multiplication)
     add, ahead = p.schedule.rescale == "add", p.schedule.preload
+    first_slot, parts = core.index * p.slots, 1 if core.is_cube else core.subs
+
+    def part(rows: slice) -> slice:
+        """The part of *rows* that this core works on: a cube core on all, each of its vector cores on an equal part."""
+        if parts == 1:
+            return rows
+        share = math.ceil((rows.stop - rows.start) / parts)
+        first = rows.start + core.sub * share
+        return slice(first, min(first + share, rows.stop))
 
     def slot(tensor: GlobalTensor, number: int, rows: slice, columns: slice = slice(None)) -> GlobalTensor:
-        """This core's slot *number* of a workspace, as many rows and columns of it as are in use."""
-        begin = (core.index * p.slots + number) * p.tiling.task_rows
-        window = tensor[begin : begin + rows.stop - rows.start, :]
-        return window[:, : columns.stop - columns.start] if columns.stop else window
-
-    def half(window: GlobalTensor) -> GlobalTensor:
-        """The rows of *window* that this vector core works on, of the two that belong to a cube core."""
-        rows = math.ceil(window.rows / core.subs)
-        return window[core.sub * rows : min((core.sub + 1) * rows, window.rows), :]
+        """This core's part of slot *number* of a workspace, as many rows and columns of it as are in use."""
+        begin = (first_slot + number) * p.tiling.task_rows
+        width = columns.stop - columns.start if columns.stop else tensor.columns
+        return tensor[part(slice(begin, begin + rows.stop - rows.start)), :width]
 
     # The task stream of this core, across row blocks and requests alike. In each round C1 is `ahead` tasks before C2,
     # so that the vector cores work on one task while the cube core works on others.
@@ -516,22 +523,25 @@ def amla(core: asc.Core, gm: asc.GlobalMemory, p: Parameters) -> None:
     for this_round in range(len(tasks) + ahead):
         if this_round < len(tasks):
             queries, tokens, turn = tasks[this_round]
-            s, probabilities = slot(gm.s, turn.slot, queries, tokens), slot(gm.p, turn.slot, queries, tokens)
-            c1(gm.q[queries, :], gm.q_rope[queries, :], gm.kv[tokens, :], gm.k_rope[tokens, :], s)
-            v1(half(s), half(probabilities), turn)
+            s = slot(gm.s, turn.slot, queries, tokens)
+            if core.is_cube:
+                c1(gm.q[queries, :], gm.q_rope[queries, :], gm.kv[tokens, :], gm.k_rope[tokens, :], s)
+            else:
+                v1(s, slot(gm.p, turn.slot, queries, tokens), turn)
 
         # O is rescaled once the products of the task before are in it: in the round of its own C1, or one before C2's
         behind = this_round - max(ahead - 1, 0)
-        if add and 0 <= behind < len(tasks) and not tasks[behind].turn.first:
+        if add and core.is_vector and 0 <= behind < len(tasks) and not tasks[behind].turn.first:
             queries, tokens, turn = tasks[behind]
-            rescale(half(slot(gm.o, turn.row_slot, queries)), turn)
+            rescale(slot(gm.o, turn.row_slot, queries), turn)
 
         if this_round >= ahead:
             queries, tokens, turn = tasks[this_round - ahead]
-            probabilities, o = slot(gm.p, turn.slot, queries, tokens), slot(gm.o, turn.row_slot, queries)
+            o = slot(gm.o, turn.row_slot, queries)
             product = o if add else slot(gm.t, turn.slot, queries)
-            c2(probabilities, gm.kv[tokens, :], product, turn)
-            if not add:
-                v2_by_multiplication(half(product), half(o), half(gm.out[queries, :]), turn)
+            if core.is_cube:
+                c2(slot(gm.p, turn.slot, queries, tokens), gm.kv[tokens, :], product, turn.first, turn.last)
+            elif not add:
+                v2_by_multiplication(product, o, gm.out[part(queries), :], turn)
             elif turn.last:
-                v2(half(o), half(gm.out[queries, :]), turn)
+                v2(o, gm.out[part(queries), :], turn)

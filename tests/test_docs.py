@@ -278,7 +278,9 @@ def test_every_command_and_option_is_documented() -> None:
     text = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
     assert set(re.findall(rf"^## {cli.NAME} (\w+)", text, flags=re.MULTILINE)) == set(commands)
     for name, command in {**commands, "": group}.items():
-        options = {o for p in command.params for o in (*p.opts, *p.secondary_opts) if o.startswith("--")}
+        inner = getattr(command, "commands", {}).values() if name else ()  # such as `explore report`
+        params = [param for one in (command, *inner) for param in one.params]
+        options = {o for p in params for o in (*p.opts, *p.secondary_opts) if o.startswith("--")}
         documented = rows("cli.md", f"{cli.NAME} {name}".strip() if name else "Exit codes and general options")
         named = {word for key in documented for word in re.findall(r"--[\w-]+", key)}
         assert named - {"--help"} == options - {"--help"}, name

@@ -17,6 +17,7 @@ from ascend_sim.isa.vector_compute import Dequantization
 from ascend_sim.isa.vector_ops import VECTOR_OPS
 from ascend_sim.isa.words import Space
 from ascend_sim.kernel import vector
+from ascend_sim.kernel.trace import Recordings
 from ascend_sim.numerics import RoundMode, bf16, fp16, fp32, int4x2, int8, int16, int32, uint8, uint32
 
 CHIP = ascend910b3()
@@ -58,7 +59,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Recording:
     """Everything that vector functions emit during the test."""
     recording = Recording()
     monkeypatch.setattr(vector, "emit", recording.emit)
-    monkeypatch.setattr(vector, "current", lambda: SimpleNamespace(chip=CHIP))
+    monkeypatch.setattr(vector, "current", lambda: SimpleNamespace(chip=CHIP, recordings=Recordings()))
     return recording
 
 

@@ -17,8 +17,9 @@ from pydantic import BaseModel
 from ascend_sim import sensitivity as module
 from ascend_sim.cli import main
 from ascend_sim.config import Figure, load_chip
+from ascend_sim.kernel.reuse import STRUCTURE
 from ascend_sim.report.sensitivity import SMALL, Elasticity, table
-from ascend_sim.sensitivity import KEPT, Sensitivity, sensitivity
+from ascend_sim.sensitivity import Sensitivity, sensitivity
 
 CLOCK = 1800.0
 """Cycles per microsecond of the chips used here."""
@@ -168,13 +169,13 @@ def figure_keys(model: BaseModel, prefix: str = "") -> Iterator[str]:
 
 
 def test_every_figure_is_varied_or_left_out_on_purpose() -> None:
-    """Each figure of a chip stands in a row or below one of the keys of KEPT, and each of these keys exists."""
+    """Each figure of a chip stands in a row or below one of the keys of STRUCTURE, and each of these keys exists."""
     keys = set(figure_keys(load_chip("ascend910b2")))
-    kept = {key for key in keys if any(key == name or key.startswith(f"{name}.") for name in KEPT)}
+    kept = {key for key in keys if any(key == name or key.startswith(f"{name}.") for name in STRUCTURE)}
     varied = {key for row in vector_add().rows for key in row.values if not key.startswith("vector.ops.")}
 
     assert varied == keys - kept
-    assert all(any(key == name or key.startswith(f"{name}.") for key in kept) for name in KEPT)
+    assert all(any(key == name or key.startswith(f"{name}.") for key in kept) for name in STRUCTURE)
 
 
 def test_a_value_with_which_the_program_fails_is_said(tmp_path: Path) -> None:

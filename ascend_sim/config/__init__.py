@@ -5,9 +5,9 @@ from __future__ import annotations
 from ascend_sim.config.chip import Chip, DrainPath, GmPath, GmReadPath, MovePath, VectorRow
 from ascend_sim.config.chip_file import load_chip
 from ascend_sim.config.figure import Figure, unit_of
-from ascend_sim.config.locate import bundled, find_chip, find_program, find_run, names
+from ascend_sim.config.locate import bundled, find_chip, find_exploration, find_program, find_run, names
 from ascend_sim.config.overrides import Override, parse_override
-from ascend_sim.config.run import DataConfig, LaunchConfig, RunConfig, load_run, rerun
+from ascend_sim.config.run import DataConfig, LaunchConfig, RunConfig, load_run, rerun, varied
 from ascend_sim.config.yaml_document import Document
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "VectorRow",
     "bundled",
     "find_chip",
+    "find_exploration",
     "find_program",
     "find_run",
     "load_chip",
@@ -33,4 +34,5 @@ __all__ = [
     "parse_override",
     "rerun",
     "unit_of",
+    "varied",
 ]

@@ -10,19 +10,19 @@ from typing import Literal
 from ascend_sim.config import _messages
 from ascend_sim.errors import ConfigError, Diagnostic, ProgramError
 
-Kind = Literal["chips", "runs", "programs"]
+Kind = Literal["chips", "runs", "programs", "explorations"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_SUFFIX = {"chips": ".yaml", "runs": ".yaml", "programs": ".py"}
+_SUFFIX = {"chips": ".yaml", "runs": ".yaml", "programs": ".py", "explorations": ".yaml"}
+_FOLDER = {"chips": "configs/chips", "runs": "configs/runs", "programs": "programs", "explorations": "configs/explore"}
 # Looking for the line is enough for the files of this project, and spares parsing every chip to list them.
 _ABSTRACT = re.compile(r"^abstract:\s*true\b", re.MULTILINE)
 
 
 def bundled(kind: Kind) -> Path:
     """Return the folder with the bundled files of *kind*, in an installed package or in a source checkout."""
-    inside = Path("programs") if kind == "programs" else Path("configs") / kind
-    installed = _PACKAGE / "_bundled" / inside
-    return installed if installed.is_dir() else _PACKAGE.parent / inside
+    installed = _PACKAGE / "_bundled" / _FOLDER[kind]
+    return installed if installed.is_dir() else _PACKAGE.parent / _FOLDER[kind]
 
 
 def names(kind: Kind) -> list[str]:
@@ -44,6 +44,11 @@ def find_chip(name_or_path: str, relative_to: Path | None = None) -> Path:
 def find_run(name_or_path: str, relative_to: Path | None = None) -> Path:
     """Return the run file of a bundled name or a path, as find_chip() does; raise a ConfigError."""
     return _find("runs", name_or_path, relative_to, ConfigError)
+
+
+def find_exploration(name_or_path: str) -> Path:
+    """Return the file of an exploration of a bundled name or a path; raise a ConfigError."""
+    return _find("explorations", name_or_path, None, ConfigError)
 
 
 def find_program(name_or_path: str, relative_to: Path | None = None) -> Path:

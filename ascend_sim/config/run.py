@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -158,10 +158,34 @@ def rerun(config: Mapping[str, Any], path: Path, overrides: Sequence[str] = ()) 
     return _run(Document(path, node_of(content, place)), chip, parse_overrides(overrides))
 
 
+def varied(run: RunConfig, changes: Sequence[Override]) -> RunConfig:
+    """Return *run* with *changes*, as load_run() of its file with these overrides; raise what load_run() raises."""
+    if any(targets_chip(change) or change.path == ("chip",) for change in changes):
+        chip = Document(run.path, node_of(run.chip.model_dump(mode="json"), Place(run.chip_name)))
+        changed = _run(run.document, chip, changes)
+        renamed = any(change.path == ("chip",) for change in changes)
+        return changed if renamed else replace(changed, chip_name=run.chip_name)
+    return _with_chip(run.document, changes, lambda _: (run.chip, run.chip_name))
+
+
 def _run(document: Document, chip_document: Document | None, changes: Sequence[Override]) -> RunConfig:
     """Return the run of *document* with *changes*, on the chip of *chip_document* if there is one and the
     changes name no other, else on the one that *document* names.
     """
+    of_chip = [change for change in changes if targets_chip(change)]
+
+    def chip_of(merged: Document) -> tuple[Chip, str]:
+        if chip_document is None or any(change.path == ("chip",) for change in changes):
+            return _chip(merged, of_chip)
+        return build_chip(overridden(chip_document, of_chip)), merged.data["chip"]
+
+    return _with_chip(document, changes, chip_of)
+
+
+def _with_chip(
+    document: Document, changes: Sequence[Override], chip_of: Callable[[Document], tuple[Chip, str]]
+) -> RunConfig:
+    """Return the run of *document* with *changes*, on the chip and chip name that *chip_of* makes of the two."""
     wrong: list[Diagnostic] = []
     for change in changes:
         refusal = _refusal(document, change)
@@ -176,11 +200,7 @@ def _run(document: Document, chip_document: Document | None, changes: Sequence[O
     except ConfigError as error:
         wrong += error.diagnostics
     try:
-        of_chip = [change for change in changes if targets_chip(change)]
-        if chip_document is None or any(change.path == ("chip",) for change in changes):
-            chip = _chip(document, of_chip)
-        else:
-            chip = build_chip(overridden(chip_document, of_chip)), document.data["chip"]
+        chip = chip_of(document)
     except ConfigError as error:
         wrong += error.diagnostics
     if wrong or head is None or chip is None:

@@ -31,7 +31,7 @@ GIB = 1 << 30
 MEMORY_SHARE = 0.9
 """The share of the host's memory that a run may take when nothing else is said."""
 
-_TRACED = 4096
+_TRACED = 1 << 15
 """Instructions between two looks at the memory while a kernel is traced."""
 _STEPS = 256
 """Steps of the clock between two looks at the memory and at the instructions."""
@@ -113,6 +113,11 @@ class Budget(Observer):
         self._steps = 0
         self._now = 0
         self._machine: Machine | None = None
+
+    @property
+    def max_cycles(self) -> int | None:
+        """The cycles that a run may take, if there is a limit."""
+        return None if self._cycles == _UNLIMITED else self._cycles
 
     @property
     def reached(self) -> Reached | None:

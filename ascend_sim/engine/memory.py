@@ -58,8 +58,8 @@ class DieMemory:
         self._cache = L2Cache(chip.l2.bytes.value, chip.l2.sector_bytes.value, span)
         self._miss_extra = chip.l2.miss_extra_cycles.value
         l2 = chip.l2.read_bytes_per_cycle, chip.l2.write_bytes_per_cycle, chip.l2.total_bytes_per_cycle
-        rates = tuple(_units(figure.value) for figure in l2)
-        self._hbm, mixed = (_units(chip.hbm_bytes_per_cycle(mixed=mixed)) for mixed in (False, True))
+        rates = tuple(units(figure.value) for figure in l2)
+        self._hbm, mixed = (units(chip.hbm_bytes_per_cycle(mixed=mixed)) for mixed in (False, True))
         self._waiting: dict[int, list[Callable[[int], None]]] = {}
         self._bandwidth = SharedBandwidth(env, (*rates, self._hbm), (*rates, mixed), accounted)
 
@@ -170,7 +170,8 @@ def _noted(account: Account, done: Callable[[int], None]) -> Callable[[int], Non
     return noted
 
 
-def _units(bytes_per_cycle: float) -> int:
+def units(bytes_per_cycle: float) -> int:
+    """A rate in the units in which the bandwidth of a die is shared out."""
     return int(bytes_per_cycle * SCALE)
 
 

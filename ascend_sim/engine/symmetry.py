@@ -9,10 +9,12 @@ Whatever is not shown to be alike is simulated.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ascend_sim.config import Chip
 from ascend_sim.engine.launch import launch_of
@@ -119,7 +121,7 @@ class _Footprints:
         self._chip = chip
         self._sector = chip.l2.sector_bytes.value
         self.skewed = launch_of(program, chip).skew > 0
-        self._starts = [tensor.address for tensor in program.tensors]
+        self._starts = np.array([tensor.address for tensor in program.tensors], dtype=np.int64)
         self._extents: dict[Template, tuple[tuple[int, int, int], ...]] = {}
 
     def shifted(self, one: Group, other: Group) -> bool:
@@ -135,13 +137,20 @@ class _Footprints:
         if _shape(one) != _shape(other):
             return False
         for stream, its in zip(one, other, strict=True):
-            for call, its_call in zip(stream.calls, its.calls, strict=True):
-                for base, its_base in zip(call.bases, its_call.bases, strict=True):
-                    tensor = self._tensor(base)
-                    shift = shifts.setdefault(tensor, its_base - base)
-                    if its_base - base != shift or shift % self._sector or self._tensor(its_base) != tensor:
-                        return False
+            (bases, tensors), (its_bases, its_tensors) = self._bases(stream), self._bases(its)
+            if not np.array_equal(tensors, its_tensors):
+                return False
+            for tensor in np.unique(tensors).tolist():
+                moved = (its_bases - bases)[tensors == tensor]
+                shift = shifts.setdefault(tensor, int(moved[0]))
+                if shift % self._sector or np.any(moved != shift):
+                    return False
         return True
+
+    def _bases(self, stream: Stream) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The addresses that all calls of *stream* bind, and the number of the tensor that each lies in."""
+        bases = np.array([base for call in stream.calls for base in call.bases], dtype=np.int64)
+        return bases, np.searchsorted(self._starts, bases, side="right")
 
     def private(self, groups: list[Group]) -> list[bool]:
         """For each group, whether no other group touches a sector that it touches."""
@@ -185,9 +194,6 @@ class _Footprints:
                     _widen(bounds, timing.access)
             extent = self._extents[template] = tuple((key, low, high) for key, (low, high) in bounds.items())
         return extent
-
-    def _tensor(self, address: int) -> int:
-        return bisect_right(self._starts, address)
 
 
 def _widen(bounds: dict[int, Interval], access: GmAccess) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -53,6 +53,10 @@ class Instruction(ABC):
     def check(self, chip: Chip) -> Iterator[str]:
         """Yield a message for each rule of the hardware that the instruction breaks on *chip*."""
         return iter(())
+
+    def form(self, chip: Chip) -> Hashable:
+        """All that `check` looks at on *chip*: instructions of one form break the same rules. None: not said."""
+        return None
 
     @abstractmethod
     def timing(self, chip: Chip) -> Timing:

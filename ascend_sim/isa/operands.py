@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from numbers import Integral
 from operator import index as whole
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +16,18 @@ from ascend_sim.isa.source import SourceLine, refusal
 from ascend_sim.isa.words import MemoryOrder, Space
 from ascend_sim.numerics import DType
 
+Value = TypeVar("Value")
+
 FRACTAL_ROWS = 16
 """Rows of a fractal; the innermost dimension is 32 B (16 elements for 4-byte accumulators in L0C)."""
+
+
+class kept(cached_property[Value]):  # noqa: N801  # a decorator
+    """A property that is computed once: functools.cached_property without its lock, which costs more than the rest."""
+
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
+        value = instance.__dict__[self.func.__name__] = self.func(instance)
+        return value
 
 
 def round_up(value: int, multiple: int) -> int:
@@ -47,7 +59,8 @@ class Buffer:
         """
         shape = (shape,) if isinstance(shape, int) else shape
         expect_shape(f"tile of '{self.name}'", shape, dtype)
-        if not isinstance(start, Integral) or isinstance(start, bool) or start < 0:
+        shape = tuple(map(int, shape))
+        if not isinstance(start, (int, Integral)) or isinstance(start, bool) or start < 0:
             raise refusal(f"tile of '{self.name}': start {start!r} is not a whole number of bytes from 0 on")
         order = DEFAULT_ORDER[self.space] if order is None else order
         if len(shape) == 1:
@@ -66,7 +79,7 @@ class Buffer:
 def expect_shape(what: str, shape: object, dtype: object) -> None:
     """Raise a KernelError unless *shape* is one or two positive whole numbers and *dtype* a number format."""
     extents = shape if isinstance(shape, tuple | list) else (shape,)
-    if len(extents) not in (1, 2) or not all(isinstance(one, Integral) and int(one) >= 1 for one in extents):
+    if len(extents) not in (1, 2) or not all(isinstance(one, (int, Integral)) and int(one) >= 1 for one in extents):
         shown = list(extents) if isinstance(shape, tuple | list) else shape
         raise refusal(
             f"{what}: shape {shown} is not one or two positive whole numbers; write (rows, columns) or "
@@ -128,12 +141,12 @@ class LocalTensor:
     @property
     def tile_bytes(self) -> int:
         """Bytes of the whole tile, padding included."""
-        return int(np.prod(self.tile)) * self.dtype.bytes
+        return math.prod(self.tile) * self.dtype.bytes
 
     @property
     def elements(self) -> int:
         """Number of elements of the view."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def rows(self) -> int:
@@ -155,7 +168,7 @@ class LocalTensor:
         """Whether a row-major view is one unbroken run of elements."""
         return len(self.shape) == 1 or self.shape[0] == 1 or self.shape[1] == self.tile[1]
 
-    @property
+    @kept
     def address(self) -> int:
         """Byte address of the first element in the memory space (row-major views and fractal-aligned windows)."""
         return self.buffer.offset + self.start + self._element_offset() * self.dtype.bytes
@@ -179,6 +192,11 @@ class LocalTensor:
 
     def span(self) -> tuple[int, int]:
         """First and last+1 byte address that the view may touch: a bound, gaps included."""
+        bounds: tuple[int, int] = self._span
+        return bounds
+
+    @kept
+    def _span(self) -> tuple[int, int]:
         if self.order is MemoryOrder.ND:
             last = (self.rows - 1) * self.pitch + self.columns if len(self.shape) == 2 else self.columns
             return self.address, self.address + last * self.dtype.bytes
@@ -186,15 +204,15 @@ class LocalTensor:
         return begin, begin + self.tile_bytes
 
     def __getitem__(self, index: slice | tuple[slice, ...]) -> LocalTensor:
-        slices = index if isinstance(index, tuple) else (index,)
-        if len(slices) > len(self.shape):
-            raise refusal(f"'{self.buffer.name}' has {len(self.shape)} dimensions, {len(slices)} slices were given")
-        origin, shape = list(self.origin), list(self.shape)
-        for axis, part in enumerate(slices):
-            begin, end = _bounds(part, self.shape[axis], f"'{self.buffer.name}'", axis)
-            origin[axis] += begin
-            shape[axis] = end - begin
-        return replace(self, origin=tuple(origin), shape=tuple(shape))
+        origin, shape, name = self.origin, self.shape, self.buffer.name
+        windows = _windows(index, shape, name)
+        begin, end = _bounds(windows[0], shape[0], name, 0)
+        if len(shape) == 1:
+            origin, shape = (origin[0] + begin,), (end - begin,)
+        else:
+            left, right = _bounds(windows[1], shape[1], name, 1)
+            origin, shape = (origin[0] + begin, origin[1] + left), (end - begin, right - left)
+        return LocalTensor(self.buffer, self.dtype, self.order, self.tile, origin, shape, self.start)
 
     def reinterpret(self, dtype: DType) -> LocalTensor:
         """The same bytes read as another format of the same size (Ascend C: ReinterpretCast)."""
@@ -235,10 +253,8 @@ class LocalTensor:
 
     def overlaps(self, other: LocalTensor) -> bool:
         """Whether the two views share a byte; exact for windows of one row-major tile, else by their spans."""
-        if self.space is not other.space:
-            return False
-        (begin, end), (other_begin, other_end) = self.span(), other.span()
-        if begin >= other_end or other_begin >= end:
+        (begin, end), (other_begin, other_end) = self._span, other._span
+        if begin >= other_end or other_begin >= end or self.space is not other.space:
             return False
         if self.order is not MemoryOrder.ND or len(self.tile) != 2 or self.tile != other.tile:
             return True
@@ -285,7 +301,24 @@ class _FractalView:
         self._axes[...] = whole.reshape(self._axes.shape)
 
 
+def _windows(index: slice | tuple[slice, ...], shape: tuple[int, ...], name: str) -> tuple[slice, ...]:
+    """The slices of *index*, one for each dimension of *shape*; *name* is for messages."""
+    if type(index) is tuple and len(index) == len(shape):
+        return index
+    slices = index if isinstance(index, tuple) else (index,)
+    if len(slices) > len(shape):
+        raise refusal(f"'{name}' has {len(shape)} dimensions, {len(slices)} slices were given")
+    return *slices, *[slice(None)] * (len(shape) - len(slices))
+
+
 def _bounds(part: slice, extent: int, name: str, axis: int) -> tuple[int, int]:
+    """Begin and end of the window *part* of *extent* elements; raise a KernelError if it is none."""
+    # Kernels make windows in their innermost loops: what is plain and right is seen at once.
+    if type(part) is slice and part.step is None:
+        begin, end = part.start or 0, extent if part.stop is None else part.stop
+        if type(begin) is type(end) is int and 0 <= begin < end <= extent:
+            return begin, end
+    name = f"'{name}'"
     try:
         begin, end = whole(part.start or 0), extent if part.stop is None else whole(part.stop)
         step = whole(part.step or 1)
@@ -304,7 +337,7 @@ def _bounds(part: slice, extent: int, name: str, axis: int) -> tuple[int, int]:
     return begin, end
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class GlobalTensor:
     """A window of a tensor in global memory, of one or two dimensions and row-major.
 
@@ -319,6 +352,14 @@ class GlobalTensor:
     offset: int
     parameter: int | None = None
 
+    def __init__(
+        self, name: str, dtype: DType, shape: tuple[int, ...], pitch: int, offset: int, parameter: int | None = None
+    ) -> None:
+        # Kernels make windows in their innermost loops, and this takes half the time of what a dataclass does.
+        fields = self.__dict__
+        fields["name"], fields["dtype"], fields["shape"] = name, dtype, shape
+        fields["pitch"], fields["offset"], fields["parameter"] = pitch, offset, parameter
+
     @property
     def rows(self) -> int:
         """Rows of the window; 1 for a vector."""
@@ -332,7 +373,7 @@ class GlobalTensor:
     @property
     def elements(self) -> int:
         """Number of elements of the window."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def bytes(self) -> int:
@@ -340,16 +381,14 @@ class GlobalTensor:
         return self.elements * self.dtype.bytes
 
     def __getitem__(self, index: slice | tuple[slice, ...]) -> GlobalTensor:
-        slices = index if isinstance(index, tuple) else (index,)
-        if len(slices) > len(self.shape):
-            raise refusal(f"'{self.name}' has {len(self.shape)} dimensions, {len(slices)} slices were given")
-        shape, offset = list(self.shape), self.offset
-        for axis, part in enumerate(slices):
-            begin, end = _bounds(part, self.shape[axis], f"'{self.name}'", axis)
-            step = self.pitch if axis == 0 and len(self.shape) == 2 else 1
-            offset += begin * step * self.dtype.bytes
-            shape[axis] = end - begin
-        return GlobalTensor(self.name, self.dtype, tuple(shape), self.pitch, offset, self.parameter)
+        shape, name, pitch, dtype = self.shape, self.name, self.pitch, self.dtype
+        windows = _windows(index, shape, name)
+        begin, end = _bounds(windows[0], shape[0], name, 0)
+        if len(shape) == 1:
+            return GlobalTensor(name, dtype, (end - begin,), pitch, self.offset + begin * dtype.bytes, self.parameter)
+        left, right = _bounds(windows[1], shape[1], name, 1)
+        offset = self.offset + (begin * pitch + left) * dtype.bytes
+        return GlobalTensor(name, dtype, (end - begin, right - left), pitch, offset, self.parameter)
 
     def reinterpret(self, dtype: DType) -> GlobalTensor:
         """The same bytes read as another format of the same size."""

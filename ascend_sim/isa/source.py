@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from ascend_sim.errors import Diagnostic, KernelError
@@ -28,11 +29,16 @@ def user_line() -> SourceLine:
     """The innermost line on the stack that is not part of the DSL itself."""
     frame = sys._getframe(1)
     while frame.f_back is not None:
-        file = frame.f_code.co_filename
-        if not (file.startswith(_LIBRARY_PARTS[:2]) or file.endswith(_LIBRARY_PARTS[2:4]) or file == "<string>"):
+        if not _of_library(frame.f_code.co_filename):
             break
         frame = frame.f_back
     return SourceLine(frame.f_code.co_filename, frame.f_lineno)
+
+
+@cache
+def _of_library(file: str) -> bool:
+    """Whether code in *file* is part of the DSL, or runs between it and the user's code."""
+    return file.startswith(_LIBRARY_PARTS[:2]) or file.endswith(_LIBRARY_PARTS[2:4]) or file == "<string>"
 
 
 def refusal(message: str) -> KernelError:

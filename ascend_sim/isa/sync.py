@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 from ascend_sim.config import Chip
@@ -14,6 +15,7 @@ from ascend_sim.isa.timing import WaitFlag as WaitFlagTiming
 from ascend_sim.isa.words import PIPES_OF, CoreKind, Pipe
 
 
+@cache
 def _cores_with(*pipes: Pipe) -> frozenset[CoreKind]:
     wanted = [pipe for pipe in pipes if pipe is not Pipe.ALL]
     return frozenset(kind for kind, has in PIPES_OF.items() if all(pipe in has for pipe in wanted))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,6 +168,16 @@ class VectorInstruction(Instruction):
                 f"chip '{chip.name}' has no cost for {self.operation.cost} on {keys}; add a row under "
                 f"vector.ops.{self.operation.cost} of its file"
             )
+
+    def form(self, chip: Chip) -> Hashable:
+        """The operation, how the operands are laid out, and where they lie in UB, blocks from the destination on."""
+        begin = self.destination.address
+        operands = [
+            (one.buffer.space, one.dtype.name, one.order, one.tile, one.shape, one.address - begin)
+            for one in (self.destination, *self.inputs)
+        ]
+        parameters = self.name, type(self.scalar), self.scalar, self.round_mode, self.comparison, self.dequantization
+        return parameters, self.mask, type(self.blocks), self.blocks, begin % chip.vector.block_bytes.value, *operands
 
     def operand_faults(self, chip: Chip) -> Iterator[str]:
         """Yield what is wrong with the operands whatever their size: spaces, formats, shapes, alignment."""

@@ -13,6 +13,8 @@ from ascend_sim.isa.operands import LocalTensor
 from ascend_sim.isa.vector_compute import Dequantization
 from ascend_sim.numerics import DType, RoundMode, cast, fp16, fp32
 
+_ALL_FLOATS_HOLD = 65504
+"""The largest fp16 number: every format of floating-point numbers reaches that far."""
 _OFFSETS = (-256, 255)
 """The offset of CastDeq has nine bits of the register that SetDeqScale writes."""
 
@@ -24,9 +26,11 @@ def scalar_faults(scalar: object, dtype: DType, *, shift: bool = False, what: st
         yield f"{what} {given} is not a number; write an int or a float"
         return
     if dtype.is_float:
+        if abs(scalar) <= _ALL_FLOATS_HOLD or not math.isfinite(scalar):
+            return
         with np.errstate(all="ignore"):
             stored = cast(np.asarray(scalar, np.float64), dtype, RoundMode.CAST_RINT)
-        if math.isfinite(scalar) and not np.isfinite(stored.astype(np.float32)):
+        if not np.isfinite(stored.astype(np.float32)):
             yield f"{what} {scalar!r} is above the largest {dtype} number; use a wider format"
         return
     limits = np.iinfo(dtype.numpy)
@@ -126,6 +130,8 @@ def share_bytes(one: LocalTensor, other: LocalTensor) -> bool:
     (begin, end), (other_begin, other_end) = one.span(), other.span()
     if begin >= other_end or other_begin >= end:
         return False
+    if begin == other_begin or (one.contiguous and other.contiguous):
+        return True
     starts, size = _row_runs(one)
     other_starts, other_size = _row_runs(other)
     before = np.searchsorted(other_starts, starts + size) - 1

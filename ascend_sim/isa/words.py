@@ -5,14 +5,20 @@ from __future__ import annotations
 from enum import Enum
 
 
-class CoreKind(Enum):
+class Word(Enum):
+    """Base of the words: equal members are one object, so that the hash of an object, which calls no Python, does."""
+
+    __hash__ = object.__hash__
+
+
+class CoreKind(Word):
     """The two kinds of cores of the split-core generation."""
 
     AIC = "aic"
     AIV = "aiv"
 
 
-class Space(Enum):
+class Space(Word):
     """A memory space. GM is shared by all cores of a die; every other one belongs to a single core."""
 
     GM = "GM"
@@ -30,7 +36,7 @@ class Space(Enum):
         return CoreKind.AIV if self is Space.UB else CoreKind.AIC
 
 
-class Pipe(Enum):
+class Pipe(Word):
     """An execution pipe of a core. ALL stands for every pipe of the core in a barrier."""
 
     S = "PIPE_S"
@@ -49,7 +55,7 @@ PIPES_OF: dict[CoreKind, tuple[Pipe, ...]] = {
 }
 
 
-class MemoryOrder(Enum):
+class MemoryOrder(Word):
     """How the elements of a matrix lie in a memory space.
 
     A fractal is 512 B of 16 rows x 32 B (16x16 elements for the 4-byte accumulators of L0C). The first letter

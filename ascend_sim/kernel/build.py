@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from bisect import insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -21,7 +21,8 @@ from ascend_sim.kernel.collector import collector_paused
 from ascend_sim.kernel.core import Core, capacity
 from ascend_sim.kernel.placement import Reservation, expect_address, overlap_message
 from ascend_sim.kernel.program import BufferUse, CoreId, Program, Stream, TensorDeclaration
-from ascend_sim.kernel.trace import Recordings, Tracer
+from ascend_sim.kernel.reuse import Kept, Reads, Shared, Tracked, structure_of
+from ascend_sim.kernel.trace import MAX_DIAGNOSTICS, Recordings, Tracer
 from ascend_sim.numerics import DType
 
 Cores = Literal["mix", "cube", "vector"]
@@ -78,10 +79,12 @@ class GlobalMemory:
 
     def __getattr__(self, name: str) -> GlobalTensor:
         try:
-            return self.__dict__["_windows"][name]  # type: ignore[no-any-return]
+            window: GlobalTensor = self.__dict__["_windows"][name]
         except KeyError:
             known = ", ".join(self.__dict__.get("_windows", {})) or "none"
             raise AttributeError(f"no tensor '{name}' was declared (declared: {known})") from None
+        self.__dict__[name] = window  # what no attribute is called is found at once from now on
+        return window
 
     def _declare(
         self, role: str, name: str, shape: tuple[int, ...] | int, dtype: DType, at: int | None
@@ -93,10 +96,11 @@ class GlobalMemory:
         if at is not None:
             expect_address(f"tensor '{name}'", at, GM_ALIGNMENT, "GM")
             self._placed = True
-        declaration = TensorDeclaration(name, role, tuple(shape), dtype, self.size if at is None else int(at))
+        shape = tuple(map(int, shape))
+        declaration = TensorDeclaration(name, role, shape, dtype, self.size if at is None else int(at))
         self._reserve(declaration)
         insort(self.declarations, declaration, key=lambda one: one.address)
-        self._windows[name] = GlobalTensor(name, dtype, tuple(shape), shape[-1], declaration.address)
+        self._windows[name] = GlobalTensor(name, dtype, shape, shape[-1], declaration.address)
         return self._windows[name]
 
     def _reserve(self, tensor: TensorDeclaration) -> None:
@@ -208,44 +212,100 @@ def block_count(definition: Kernel, chip: Chip, blocks: int | None) -> int:
     return most if blocks is None else blocks
 
 
-@collector_paused()
-def build(definition: Kernel, parameters: Parameters, chip: Chip, blocks: int | None = None) -> Program:
-    """Trace the kernel for every core.
+class Building:
+    """A kernel on its way to a Program, traced block by block; no more than *most_faults* are collected.
 
-    Raise a KernelError with everything the hardware would refuse, a ProgramError if the kernel itself fails, and what a
-    watch of the tracing raises.
+    Kinds of cores whose streams are *shared* with an earlier program are not traced again. Raise an ArgumentError if
+    the chip has fewer *blocks*, a KernelError if its memory does not hold the tensors, and a ProgramError if their
+    declaration fails.
     """
-    count = block_count(definition, chip, blocks)
-    per_group = chip.cores.aiv_per_aic.value
-    die_blocks = chip.cores.aic_per_die.value * (per_group if definition.cores == "vector" else 1)
-    subs = per_group if definition.cores == "mix" else 1
-    gm = GlobalMemory(chip.l2.line_bytes.value, count, chip.dies.value * chip.hbm.bytes.value)
-    recordings = Recordings()
-    streams: list[Stream] = []
-    uses: dict[tuple[CoreKind, Space], BufferUse] = {}
-    _guarded(definition, lambda: definition.tensors(gm, parameters))
-    _expect_memory(definition, gm, chip)
-    for index in range(count):
-        for core_id in _cores_of(definition, chip, index):
-            tracer = Tracer(core_id, chip, recordings, definition.auto_barrier)
-            core = Core(tracer, index, count, die_blocks, subs)
 
-            def trace(core: Core = core, tracer: Tracer = tracer) -> None:
-                with tracer.active():
-                    definition.function(core, gm, parameters)
-                    core.finish()
+    def __init__(
+        self, definition: Kernel, parameters: Parameters, chip: Chip, blocks: int | None = None,
+        most_faults: int = MAX_DIAGNOSTICS, shared: Shared | None = None,
+    ) -> None:
+        self._definition, self._parameters, self._chip = definition, parameters, chip
+        self.blocks = block_count(definition, chip, blocks)
+        self._gm = GlobalMemory(chip.l2.line_bytes.value, self.blocks, chip.dies.value * chip.hbm.bytes.value)
+        self._recordings = Recordings(most_faults)
+        self._streams: list[Stream] = []
+        self._uses: dict[tuple[CoreKind, Space], BufferUse] = {}
+        self._traced = 0
+        _guarded(definition, lambda: definition.tensors(self._gm, parameters))
+        _expect_memory(definition, self._gm, chip)
+        self._shared = shared
+        self._shared_key: Hashable = None
+        self._kept: dict[CoreKind, Kept] = {}
+        self._reads: dict[CoreKind, Reads] = {}
+        self._seen: dict[CoreKind, Parameters] = dict.fromkeys(CoreKind, parameters)
+        if shared is not None:
+            self._look_for_shared(shared)
 
-            _guarded(definition, trace, recordings)
-            streams.append(Stream(core_id, tuple(tracer.calls)))
-            for space, buffers in core.buffer_use().items():
-                named = tuple((buffer.name, buffer.size) for buffer in buffers)
-                if named:
-                    uses.setdefault((core.kind, space), BufferUse(core.kind, space.value, named, capacity(chip, space)))
-    recordings.raise_faults()
-    return Program(
-        definition.name, tuple(gm.declarations), tuple(streams), tuple(uses.values()),
-        _flops(definition, parameters), gm.size,
-    )
+    def _look_for_shared(self, shared: Shared) -> None:
+        """Find the streams that are known, and let the kernel see for the others that it is watched what it reads."""
+        self._shared_key = self._definition, self.blocks, structure_of(self._chip), tuple(self._gm.declarations)
+        for kind in CoreKind:
+            kept = shared.find(kind, self._shared_key, self._parameters)
+            if kept is not None:
+                self._kept[kind] = kept
+                self._uses |= {(use.kind, Space(use.space)): use for use in kept.uses}
+            else:
+                self._reads[kind] = Reads()
+                self._seen[kind] = cast(Parameters, Tracked(self._parameters, self._reads[kind]))
+
+    @collector_paused()
+    def trace(self, blocks: int | None = None) -> None:
+        """Trace so many more *blocks*, or all that are left.
+
+        Raise a KernelError with everything the hardware would refuse, a ProgramError if the kernel itself fails, and
+        what a watch of the tracing raises.
+        """
+        behind = self.blocks if blocks is None else min(self._traced + blocks, self.blocks)
+        for index in range(self._traced, behind):
+            for core_id in _cores_of(self._definition, self._chip, index):
+                kept = self._kept.get(core_id.kind)
+                self._streams.append(self._trace(core_id, index) if kept is None else kept.streams[core_id])
+        self._traced = behind
+        self._recordings.raise_faults()
+        if self._shared is not None and behind == self.blocks:
+            for kind, reads in self._reads.items():
+                streams = {stream.core: stream for stream in self._streams if stream.core.kind is kind}
+                uses = tuple(use for use in self._uses.values() if use.kind is kind)
+                self._shared.keep(kind, self._shared_key, Kept(reads, streams, uses))
+
+    def program(self) -> Program:
+        """What has been traced so far: the Program, once all blocks are. Raise a ProgramError if flops() fails."""
+        return Program(
+            self._definition.name, tuple(self._gm.declarations), tuple(self._streams), tuple(self._uses.values()),
+            _flops(self._definition, self._parameters), self._gm.size,
+        )
+
+    def _trace(self, core_id: CoreId, index: int) -> Stream:
+        definition, chip, parameters = self._definition, self._chip, self._seen[core_id.kind]
+        per_group = chip.cores.aiv_per_aic.value
+        die_blocks = chip.cores.aic_per_die.value * (per_group if definition.cores == "vector" else 1)
+        tracer = Tracer(core_id, chip, self._recordings, definition.auto_barrier)
+        core = Core(tracer, index, self.blocks, die_blocks, per_group if definition.cores == "mix" else 1)
+
+        def trace() -> None:
+            with tracer.active():
+                definition.function(core, self._gm, parameters)
+                core.finish()
+
+        _guarded(definition, trace, self._recordings)
+        for space, buffers in core.buffer_use().items():
+            named = tuple((buffer.name, buffer.size) for buffer in buffers)
+            if named:
+                use = BufferUse(core.kind, space.value, named, capacity(chip, space))
+                self._uses.setdefault((core.kind, space), use)
+        return Stream(core_id, tuple(tracer.calls))
+
+
+def build(definition: Kernel, parameters: Parameters, chip: Chip, blocks: int | None = None) -> Program:
+    """Trace the kernel for every core. Raise what `Building` and its methods raise."""
+    building = Building(definition, parameters, chip, blocks)
+    building.trace()
+    return building.program()
 
 
 def _expect_memory(definition: Kernel, gm: GlobalMemory, chip: Chip) -> None:

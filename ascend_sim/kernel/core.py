@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from numbers import Integral
 from typing import ParamSpec, TypeVar
-
-import numpy as np
 
 from ascend_sim.config import Chip
 from ascend_sim.errors import Diagnostic, InternalError, KernelError
@@ -23,12 +22,13 @@ from ascend_sim.isa.operands import (
     round_up,
 )
 from ascend_sim.isa.source import refusal, user_line
+from ascend_sim.isa.sync import SetFlag, WaitFlag
 from ascend_sim.isa.words import PIPES_OF, CoreKind, Pipe, Space
 from ascend_sim.kernel.arguments import expect, expect_pipes, shown
 from ascend_sim.kernel.placement import Reservation, by_address, expect_address, overlap_message
 from ascend_sim.kernel.program import Call
 from ascend_sim.kernel.recipe import Recipes
-from ascend_sim.kernel.ring import EventIds, Ring
+from ascend_sim.kernel.ring import EventIds, Ring, written_flags
 from ascend_sim.kernel.trace import Tracer
 from ascend_sim.numerics import DType
 
@@ -65,8 +65,13 @@ class Core:
         self.sub = tracer.core.sub
         self.subs = subs
         self.kind = tracer.core.kind
+        self.is_cube = self.kind is CoreKind.AIC
+        """Whether this is a cube core (AIC)."""
+        self.is_vector = self.kind is CoreKind.AIV
+        """Whether this is a vector core (AIV)."""
         self._tracer = tracer
-        self._recipes = Recipes()
+        self._stages = tracer.recordings.stages[self.kind]
+        self._recipes = Recipes(tracer.recordings.number)
         self._rings: list[Ring] = []
         self._buffers: dict[Space, list[Buffer]] = defaultdict(list)
         self._ends: dict[Space, int] = defaultdict(int)
@@ -78,16 +83,6 @@ class Core:
     def recipe_key(self) -> tuple[int, int]:
         """A stage that asks the core who it is cannot be shared with other cores."""
         return self.index, self.sub
-
-    @property
-    def is_cube(self) -> bool:
-        """Whether this is a cube core (AIC)."""
-        return self.kind is CoreKind.AIC
-
-    @property
-    def is_vector(self) -> bool:
-        """Whether this is a vector core (AIV)."""
-        return self.kind is CoreKind.AIV
 
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
         """Every *count*-th item, beginning with item *index*: the part of *items* that this block works on."""
@@ -105,9 +100,8 @@ class Core:
         """
         where = user_line()
         _expect_space(f"buffer '{name}'", space)
-        if not isinstance(size, Integral) or size < 1:
+        if not isinstance(size, (int, Integral)) or size < 1:
             raise refusal(f"buffer '{name}': size {size} is not a positive whole number of bytes; use // to divide")
-        used = self._buffers[space]
         if at is None:
             offset = round_up(self._ends[space], ALIGNMENT[space])
         else:
@@ -116,22 +110,24 @@ class Core:
         buffer = Buffer(name, space, offset, size, where, unit_flag)
         if space.core is not self.kind:
             return buffer
-        self._expect_room(buffer, used)
-        used.append(buffer)
+        self._expect_room(buffer)
+        self._buffers[space].append(buffer)
         self._ends[space] = max(self._ends[space], offset + size)
         return buffer
 
-    def _expect_room(self, buffer: Buffer, used: list[Buffer]) -> None:
-        """Collect a fault if *buffer* overlaps one of those *used* before it, or lies beyond its memory."""
-        space, faults = buffer.space, self._tracer.recordings
+    def _expect_room(self, buffer: Buffer) -> None:
+        """Collect a fault if *buffer* overlaps one of those before it, or lies beyond its memory."""
+        space, faults, limit = buffer.space, self._tracer.recordings, capacity(self._tracer.chip, buffer.space)
         if space in self._overflowing:
             return  # what comes behind the end has been reported with the first that reaches beyond it
+        if self._ends[space] <= buffer.offset and buffer.offset + buffer.size <= limit:
+            return
+        used = self._buffers[space]
         new, held = _reservation(buffer), [_reservation(one) for one in used]
         other = new.overlapped(held)
         if other is not None:
             way_out = "or lay tiles of both over one buffer with buffer.tile(..., start=)"
             faults.fault(overlap_message("buffer", new, other, ALIGNMENT[space], way_out), buffer.where)
-        limit = capacity(self._tracer.chip, space)
         if new.end > limit:
             self._overflowing.add(space)
             parts = ", ".join(f"{one.name} {one.size}" for one in (*used, buffer))
@@ -173,7 +169,8 @@ class Core:
         ring = Ring(name, slots, fill, drain, *ids, usable)
         ring.recipe = self._tracer.recordings.number((name, slots, fill, drain, *ids))
         ring.open()
-        self._rings.append(ring)
+        if usable:  # the others never move
+            self._rings.append(ring)
         return ring
 
     def _expect_depth(
@@ -213,35 +210,34 @@ class Core:
 
         return decorate
 
-    def _run_stage(self, body: Callable[..., None], args: Iterable[object], kwargs: dict[str, object]) -> None:
+    def _run_stage(self, body: Callable[..., None], args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         tracer = self._tracer
         if tracer.in_stage:
             body(*args, **kwargs)
             return
         tracer.flush()
-        windows: list[GlobalTensor] = []
-
-        def bind(value: object) -> object:
-            if not isinstance(value, GlobalTensor):
-                return value
-            windows.append(value)
-            return GlobalTensor(value.name, value.dtype, value.shape, value.pitch, 0, len(windows) - 1)
-
-        args = tuple(bind(value) for value in args)
-        kwargs = {name: bind(value) for name, value in kwargs.items()}
-        before = tuple(ring.position for ring in self._rings)
-        key = (self.kind, self._recipes.of(body), args, tuple(kwargs.items()), before)
+        values = (*args, *kwargs.values())
+        # Of a window all counts but its place. This runs for every call of a stage, so it makes no objects.
+        shapes = tuple([
+            (GlobalTensor, one.name, one.dtype.name, one.shape, one.pitch) if isinstance(one, GlobalTensor) else one
+            for one in values
+        ])  # fmt: skip
+        rings = self._rings
+        key = self._recipes.of(body), shapes, tuple(kwargs), tuple([ring.position for ring in rings])
         try:
-            found = tracer.recordings.stages.get(key)
+            found = self._stages.get(key)
         except TypeError:
-            raise _unhashable(body.__name__, [*args, *kwargs.values()]) from None
+            raise _unhashable(body.__name__, values) from None
         if found is None:
-            template = tracer.record_stage(body.__name__, lambda: body(*args, **kwargs))
-            found = tracer.recordings.stages[key] = template, tuple(ring.position for ring in self._rings)
+            bound = _bound(values)
+            named = dict(zip(kwargs, bound[len(args) :], strict=True))
+            template = tracer.record_stage(body.__name__, lambda: body(*bound[: len(args)], **named))
+            found = self._stages[key] = template, tuple([ring.position for ring in rings])
         template, positions = found
-        for ring, position in zip(self._rings, positions, strict=True):  # type: ignore[call-overload]
+        for ring, position in zip(rings, positions, strict=True):
             ring.position = position
-        tracer.calls.append(Call(template, tuple(window.offset for window in windows)))
+        bases = tuple([one.offset for one in values if isinstance(one, GlobalTensor)])
+        tracer.calls.append(Call(template, bases))
 
     def finish(self) -> None:
         """Close the rings; collect a fault for every slot left in use and for every flag that belongs to a ring."""
@@ -249,9 +245,14 @@ class Core:
             for fault in ring.close():
                 self._tracer.recordings.fault(fault.message, ring.where)
         self._tracer.flush()
-        templates = dict.fromkeys(call.template for call in self._tracer.calls)
-        for fault in self._event_ids.collisions(one for template in templates for one in template.instructions):
-            self._tracer.recordings.add(fault)
+        recordings = self._tracer.recordings
+        written: list[SetFlag | WaitFlag] = []
+        for template in dict.fromkeys([call.template for call in self._tracer.calls]):
+            if template not in recordings.flags:
+                recordings.flags[template] = written_flags(template.instructions)
+            written += recordings.flags[template]
+        for fault in self._event_ids.collisions(written):
+            recordings.add(fault)
 
     def buffer_use(self) -> dict[Space, list[Buffer]]:
         """The buffers reserved on this core by memory space."""
@@ -269,7 +270,7 @@ class Core:
         shape = (shape,) if isinstance(shape, int) else shape
         expect_shape(f"tensor '{name}'", shape, dtype)
         laid_out = padded(shape, dtype, DEFAULT_ORDER[space], space) if len(shape) == 2 else shape
-        size = int(np.prod(laid_out)) * dtype.bytes
+        size = math.prod(map(int, laid_out)) * dtype.bytes
         return self.buffer(name, space, size, unit_flag=unit_flag, at=at).tile(shape, dtype)
 
     def _take_ids(self, ring: str, source: Pipe, destination: Pipe, count: int) -> tuple[int, ...]:
@@ -325,6 +326,18 @@ def _expect_ring(name: str, parts: Sequence[object], buffers: object, fill: Pipe
             f"{what} goes from {fill.value} to {drain.value}; buffers in {spaces[0].value} go from one pipe to another "
             f"one of {known}"
         )
+
+
+def _bound(values: Iterable[object]) -> list[object]:
+    """*values* with each window of global memory turned into a parameter: the first, the second and so on."""
+    bound: list[object] = []
+    number = 0
+    for value in values:
+        if isinstance(value, GlobalTensor):
+            value = GlobalTensor(value.name, value.dtype, value.shape, value.pitch, 0, number)
+            number += 1
+        bound.append(value)
+    return bound
 
 
 def _unhashable(stage: str, values: Iterable[object]) -> KernelError:

@@ -27,10 +27,11 @@ def deal_by_cost(items: Sequence[Item], cost: Callable[[Item], int], hands: int)
     """Deal *items* to *hands* cores: the dearest first, each to the core with the least cost so far."""
     loads = [(0, hand) for hand in range(hands)]
     dealt: list[list[Item]] = [[] for _ in range(hands)]
-    for item in sorted(items, key=cost, reverse=True):
-        load, hand = heapq.heappop(loads)
-        dealt[hand].append(item)
-        heapq.heappush(loads, (load + cost(item), hand))
+    costs = [cost(item) for item in items]
+    for number in sorted(range(len(items)), key=costs.__getitem__, reverse=True):
+        load, hand = loads[0]
+        dealt[hand].append(items[number])
+        heapq.heapreplace(loads, (load + costs[number], hand))
     return dealt
 
 

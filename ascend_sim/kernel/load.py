@@ -33,12 +33,13 @@ class LoadedProgram:
     reference: Reference | None
 
 
-def load_program(path: Path) -> LoadedProgram:
+def load_program(path: Path, source: bytes | None = None) -> LoadedProgram:
     """Import the program file at *path*.
 
-    Raise a ProgramError if it cannot be imported, or does not hold exactly one kernel.
+    With its *source*, the file itself is not read, nor a reference beside it. Raise a ProgramError if it cannot be
+    imported, or does not hold exactly one kernel.
     """
-    module = _import(path)
+    module = _import(path, source)
     kernels = [value for value in vars(module).values() if isinstance(value, Kernel) and value.file == str(path)]
     if len(kernels) != 1:
         found = ", ".join(kernel.name for kernel in kernels) or "none"
@@ -47,17 +48,17 @@ def load_program(path: Path) -> LoadedProgram:
         raise ProgramError(Diagnostic(f"{message}; {way_out}", str(path), kernels[1].line if kernels else None))
     beside = path.with_name(f"{path.stem}_reference.py")
     reference = None
-    if beside.exists():
+    if source is None and beside.exists():
         reference = getattr(_import(beside), "reference", None)
         if not callable(reference):
             raise ProgramError(Diagnostic("the file must define reference(inputs, parameters)", str(beside)))
     return LoadedProgram(path, kernels[0], reference)
 
 
-def _import(path: Path) -> ModuleType:
+def _import(path: Path, source: bytes | None = None) -> ModuleType:
     name = f"ascend_sim_program_{path.stem}_{abs(hash(path)):x}"
     try:
-        source = path.read_bytes()
+        source = path.read_bytes() if source is None else source
         code = compile(source, str(path), "exec")
     except OSError as error:
         raise ProgramError(Diagnostic(f"cannot be read: {error.strerror}", str(path))) from None

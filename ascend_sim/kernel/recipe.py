@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Hashable
 from enum import Enum
+from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
@@ -22,12 +23,15 @@ _VALUES = (int, float, str, bool, bytes, type(None), Enum, DType, Buffer, LocalT
 class Recipes:
     """Computes recipes for the stages of one core.
 
-    A recipe is a hashable value, equal for functions that would emit equal instructions from equal arguments. The
-    recipe of a method includes the attributes of its object; it is kept until one of them is assigned anew.
+    A recipe is a hashable value, equal for functions that would emit equal instructions from equal arguments. *number*
+    gives equal values one number. What a function or an object holds is looked into once, and again when it holds
+    something else, or what may have changed inside.
     """
 
-    def __init__(self) -> None:
-        self._objects: dict[int, tuple[tuple[object, ...], Hashable]] = {}
+    def __init__(self, number: Callable[[object], int]) -> None:
+        self._number = number
+        self._functions: dict[CodeType, tuple[tuple[str, ...], list[object], int]] = {}
+        self._objects: dict[int, tuple[list[object], int]] = {}
         self._models: dict[int, tuple[BaseModel, Hashable]] = {}
         self._globals: dict[CodeType, tuple[str, ...]] = {}
 
@@ -39,43 +43,50 @@ class Recipes:
         if isinstance(function, MethodType):
             return self.of(function.__func__), self._of_object(function.__self__, function.__func__)
         function = getattr(function, "__wrapped__", function)
-        if not isinstance(function, FunctionType):
-            return function
-        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-        parts = tuple([self._of_value(name, _content(name, cell, function), function) for name, cell in cells])
-        defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
-        fixed = tuple([self._of_value("a default", value, function) for value in defaults])
-        return function.__code__, parts, fixed, self._of_globals(function)
+        return self._of_function(function) if isinstance(function, FunctionType) else function
 
-    def _of_globals(self, function: FunctionType) -> Hashable:
-        """The values of the module that the function reads: constants, tables of constants and helper functions."""
-        code, scope = function.__code__, function.__globals__
+    def _of_function(self, function: FunctionType) -> int:
+        code = function.__code__
+        known = self._functions.get(code)
+        if known is not None and _same(known[1], _read_by(function, known[0])):
+            return known[2]
         names = self._globals.get(code)
         if names is None:
-            names = self._globals[code] = tuple(
-                name for name in code.co_names if name in scope and _may_change(scope[name])
-            )
+            scope = function.__globals__
+            names = tuple([name for name in code.co_names if name in scope and _may_change(scope[name])])
+            self._globals[code] = names
+        values = _read_by(function, names)
+        closed = tuple([self._of_value(*one, function) for one in zip(code.co_freevars, values, strict=False)])
+        defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+        fixed = tuple([self._of_value("a default", value, function) for value in defaults])
+        recipe = self._number((code, closed, fixed, self._of_globals(function, names)))
+        if all(isinstance(value, (*_VALUES, Ring)) for value in values):
+            self._functions[code] = names, values, recipe
+        return recipe
+
+    def _of_globals(self, function: FunctionType, names: tuple[str, ...]) -> Hashable:
+        """The values of the module that the function reads: constants, tables of constants and helper functions."""
         if not names:
             return ()
-        self._globals[code] = ()  # a function that calls itself is looked into once
+        self._globals[function.__code__] = ()  # a function that calls itself is looked into once
         found: list[Hashable] = []
         for name in names:
-            value = scope.get(name)
+            value = function.__globals__.get(name)
             if isinstance(value, dict):
                 value = tuple(value.items())
             elif isinstance(value, list | set):
                 value = tuple(value)
             found.append((name, self._of_value(name, value, function)))
-        self._globals[code] = names
+        self._globals[function.__code__] = names
         return tuple(found)
 
-    def _of_object(self, owner: object, function: Callable[..., Any]) -> Hashable:
+    def _of_object(self, owner: object, function: Callable[..., Any]) -> int:
         attributes = vars(owner)
-        values = (owner, *attributes.values())
+        values = [owner, *attributes.values()]
         known = self._objects.get(id(owner))
-        if known is None or len(known[0]) != len(values) or not all(map(operator.is_, known[0], values)):
+        if known is None or not _same(known[0], values):
             parts = tuple([(name, self._of_value(name, value, function)) for name, value in attributes.items()])
-            known = self._objects[id(owner)] = values, _Once(parts)
+            known = self._objects[id(owner)] = values, self._number(parts)
         return known[1]
 
     def _of_value(self, name: str, value: object, function: Any) -> Hashable:
@@ -87,14 +98,14 @@ class Recipes:
             return tuple([self._of_value(name, part, function) for part in value])
         if isinstance(value, (FunctionType, MethodType)):
             return self.of(value)
+        recipe: Hashable = getattr(value, "recipe_key", None)
+        if recipe is not None:
+            return recipe
         if isinstance(value, BaseModel) and value.model_config.get("frozen"):
             model = self._models.get(id(value))
             if model is None or model[0] is not value:
                 model = self._models[id(value)] = value, (type(value), value.model_dump_json())
             return model[1]
-        recipe: Hashable = getattr(value, "recipe_key", None)
-        if recipe is not None:
-            return recipe
         raise KernelError(
             Diagnostic(
                 f"stage '{function.__name__}' uses '{name}', a {type(value).__name__} of the kernel: a stage is "
@@ -112,7 +123,17 @@ def _may_change(value: object) -> bool:
     return isinstance(value, (*_VALUES, dict, list, set, tuple, BaseModel))
 
 
-def _content(name: str, cell: CellType, function: FunctionType) -> object:
+def _read_by(function: FunctionType, names: tuple[str, ...]) -> list[object]:
+    """What *function* closes over, its defaults, and the values of *names* in its module."""
+    values = list(map(function.__globals__.get, names))
+    if function.__defaults__ or function.__kwdefaults__:
+        values = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values(), *values]
+    if function.__closure__:
+        values = [*map(partial(_content, function), function.__code__.co_freevars, function.__closure__), *values]
+    return values
+
+
+def _content(function: FunctionType, name: str, cell: CellType) -> object:
     try:
         return cell.cell_contents
     except ValueError:
@@ -121,15 +142,6 @@ def _content(name: str, cell: CellType, function: FunctionType) -> object:
         ) from None
 
 
-class _Once:
-    """A large value whose hash is computed once."""
-
-    def __init__(self, value: Hashable) -> None:
-        self._value = value
-        self._hash = hash(value)
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, _Once) and self._value == other._value)
+def _same(one: list[object], other: list[object]) -> bool:
+    """Whether two lists hold the same objects."""
+    return len(one) == len(other) and all(map(operator.is_, one, other))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +27,11 @@ class RingSetFlag(SetFlag):
 @dataclass(frozen=True, kw_only=True)
 class RingWaitFlag(WaitFlag):
     """A wait_flag that a ring has placed."""
+
+
+def written_flags(instructions: Iterable[Instruction]) -> tuple[SetFlag | WaitFlag, ...]:
+    """The flags among *instructions* that no ring has placed."""
+    return tuple([one for one in instructions if type(one) in (SetFlag, WaitFlag)])  # type: ignore[misc]
 
 
 class EventIds:
@@ -53,12 +58,8 @@ class EventIds:
         # Ids beyond the limit are reported; what follows is recorded with ids that exist.
         return tuple(number % limit for number in range(first, first + count)), fault
 
-    def collisions(self, instructions: Iterable[Instruction]) -> Iterator[Diagnostic]:
-        """A fault for each flag among *instructions*, those of a core, that the kernel wrote with an id of a ring."""
-        written = [
-            one for one in instructions
-            if isinstance(one, SetFlag | WaitFlag) and not isinstance(one, RingSetFlag | RingWaitFlag)
-        ]  # fmt: skip
+    def collisions(self, written: Sequence[SetFlag | WaitFlag]) -> Iterator[Diagnostic]:
+        """A fault for each flag among *written*, those that the kernel of a core wrote, with an id of a ring."""
         for one in written:
             holders = self._holders.get((one.source, one.destination), [])
             if one.flag >= len(holders):
@@ -113,7 +114,9 @@ class Ring:
         self._filled_ids = filled_ids
         self._freed_ids = freed_ids
         self._usable = usable
-        self._counts = [0, 0, 0, 0]  # alloc, enque, deque, free
+        self.position: tuple[int, int, int, int] = 0, 0, 0, 0
+        """Where the ring stands: the next slot to be freed, and how many steps alloc, enque and deque are ahead of it.
+        Equal positions lead to equal instructions."""
 
     @property
     def depth(self) -> int:
@@ -121,15 +124,10 @@ class Ring:
         return len(self._slots)
 
     @property
-    def position(self) -> tuple[int, ...]:
-        """Where the ring stands: equal positions lead to equal instructions."""
-        allocated, queued, dequeued, freed = self._counts
-        return freed % self.depth, allocated - freed, queued - freed, dequeued - freed
-
-    @position.setter
-    def position(self, position: tuple[int, ...]) -> None:
-        base, *ahead = position
-        self._counts = [base + ahead[0], base + ahead[1], base + ahead[2], base]
+    def _counts(self) -> list[int]:
+        """Steps so far of alloc, enque, deque and free, whole turns of the ring left out."""
+        freed, allocated, queued, dequeued = self.position
+        return [freed + allocated, freed + queued, freed + dequeued, freed]
 
     def alloc(self) -> Any:
         """Wait on the fill pipe until the next slot is free, and return it."""
@@ -215,7 +213,10 @@ class Ring:
     def _step(self, which: int) -> None:
         if not self._usable:
             raise self._misuse("it belongs to the other kind of core; use it in a stage of that kind")
-        self._counts[which] += 1
+        counts = self._counts
+        counts[which] += 1
+        allocated, queued, dequeued, freed = counts
+        self.position = freed % self.depth, allocated - freed, queued - freed, dequeued - freed
 
     def _slot(self, index: int) -> Any:
         slot = self._slots[index]

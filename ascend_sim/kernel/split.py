@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from operator import is_
 
 from ascend_sim.config import Chip
 from ascend_sim.isa.operands import LocalTensor
@@ -46,12 +47,16 @@ def _window(whole: VectorInstruction, rows: slice, columns: slice) -> VectorInst
             return operand[rows]
         return operand[rows, columns]
 
-    return replace(whole, destination=window(whole.destination), inputs=tuple(map(window, whole.inputs)))
+    return _with_operands(whole, [window(operand) for operand in (whole.destination, *whole.inputs)])
 
 
 def _split_runs(whole: VectorInstruction, chip: Chip) -> Iterator[VectorInstruction]:
     operands = (whole.destination, *whole.inputs)
     lanes, total = whole.lanes(chip), whole.body.elements
+    if math.ceil(total / lanes) <= chip.vector.max_repeats.value:
+        runs = [_run(operand, 0, operand.elements) for operand in operands]
+        yield whole if all(map(is_, runs, operands)) else _with_operands(whole, runs)
+        return
     # How many elements of the body belong to one element of each operand: 8 for a mask, a group for a reduction, 1/2
     # for half blocks; none for a source that is gathered from, of which every instruction gets all.
     bits = whole.operation.pattern in (Pattern.COMPARE, Pattern.SELECT)
@@ -65,13 +70,22 @@ def _split_runs(whole: VectorInstruction, chip: Chip) -> Iterator[VectorInstruct
     step = lanes * _repeats_of_one(chip, math.ceil(total / lanes), sizes)
     for begin in range(0, total, step):
         end = min(begin + step, total)
-        destination, *inputs = (
+        runs = [
             _run(operand, 0, operand.elements)
             if share is None
             else _run(operand, math.floor(begin / share), math.ceil(end / share))
             for share, operand in pairs
-        )
-        yield replace(whole, destination=destination, inputs=tuple(inputs))
+        ]
+        yield _with_operands(whole, runs)
+
+
+def _with_operands(whole: VectorInstruction, operands: list[LocalTensor]) -> VectorInstruction:
+    """*whole* on other *operands*, destination first."""
+    return VectorInstruction(
+        where=whole.where, name=whole.name, destination=operands[0], inputs=tuple(operands[1:]), scalar=whole.scalar,
+        round_mode=whole.round_mode, comparison=whole.comparison, mask=whole.mask,
+        dequantization=whole.dequantization, blocks=whole.blocks,
+    )  # fmt: skip
 
 
 def _run(tensor: LocalTensor, begin: int, end: int) -> LocalTensor:
@@ -80,7 +94,7 @@ def _run(tensor: LocalTensor, begin: int, end: int) -> LocalTensor:
         (row, column), pitch = tensor.origin, tensor.pitch
         tile, origin = (math.prod(tensor.tile),), (row * pitch + column,)
         tensor = replace(tensor, tile=tile, origin=origin, shape=(tensor.elements,))
-    return tensor[begin:end]
+    return tensor if (begin, end) == (0, tensor.elements) else tensor[begin:end]
 
 
 def _repeats_of_one(chip: Chip, wanted: int, bytes_per_repeat: list[int]) -> int:

@@ -7,7 +7,7 @@ as a call with other addresses, so that a long kernel is traced in the time of a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
@@ -17,8 +17,8 @@ from ascend_sim.errors import Diagnostic, KernelError
 from ascend_sim.isa.instruction import Instruction
 from ascend_sim.isa.operands import GlobalTensor, LocalTensor
 from ascend_sim.isa.source import SourceLine, refusal, user_line
-from ascend_sim.isa.sync import PipeBarrier
-from ascend_sim.isa.words import Pipe
+from ascend_sim.isa.sync import PipeBarrier, SetFlag, WaitFlag
+from ascend_sim.isa.words import CoreKind, Pipe
 from ascend_sim.kernel.program import Call, CoreId, Template
 
 MAX_DIAGNOSTICS = 20
@@ -49,13 +49,21 @@ def _unwatched(traced: int, core: CoreId, where: SourceLine) -> int:
 class Recordings:
     """What the cores of one program share while they are traced: templates by key, and the faults found.
 
-    *traced* counts the instructions of all calls so far, *watch* follows it.
+    *traced* counts the instructions of all calls so far, *watch* follows it. With *most_faults* the tracing ends.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_faults: int = MAX_DIAGNOSTICS) -> None:
+        self._most_faults = most_faults
         self.traced = 0
         self.watch = _watch.get(_unwatched)
-        self.stages: dict[object, tuple[Template, object]] = {}
+        self.stages: dict[CoreKind, dict[object, tuple[Template, tuple[tuple[int, int, int, int], ...]]]] = {
+            kind: {} for kind in CoreKind
+        }
+        """The template of each stage that was recorded, and where it left the rings, by kind of core and key."""
+        self.flags: dict[Template, tuple[SetFlag | WaitFlag, ...]] = {}
+        """The flags in each template that the kernel wrote itself."""
+        self.sound: set[Hashable] = set()
+        """The forms of instructions that break no rule, and "whole" with those of vector operations not yet split."""
         self._inline: dict[tuple[Instruction, ...], Template] = {}
         self._faults: dict[Diagnostic, None] = {}
         self._numbers: dict[object, int] = {}
@@ -71,7 +79,7 @@ class Recordings:
     def add(self, fault: Diagnostic) -> None:
         """Keep a fault that is already placed."""
         self._faults[fault] = None
-        if len(self._faults) >= MAX_DIAGNOSTICS:
+        if len(self._faults) >= self._most_faults:
             self.raise_faults()
 
     def raise_faults(self) -> None:
@@ -94,9 +102,13 @@ class _Pending:
     written: list[LocalTensor] = field(default_factory=list)
 
     def touched_by(self, instruction: Instruction) -> bool:
+        if not self.written:
+            return False
         for operand in (*instruction.sources(), *instruction.destinations()):
-            if isinstance(operand, LocalTensor) and any(operand.overlaps(other) for other in self.written):
-                return True
+            if isinstance(operand, LocalTensor):
+                for other in self.written:
+                    if operand.overlaps(other):
+                        return True
         return False
 
 
@@ -134,11 +146,15 @@ class Tracer:
             )
             self.recordings.fault(f"{instruction.mnemonic} ({instruction.operands()}) {fault}", instruction.where)
             return
-        faults = list(instruction.check(self.chip))
-        for message in faults:
-            self.recordings.fault(f"{instruction.mnemonic}: {message}", instruction.where)
-        if faults:
-            return
+        form = instruction.form(self.chip)
+        if form not in self.recordings.sound:
+            faults = list(instruction.check(self.chip))
+            for message in faults:
+                self.recordings.fault(f"{instruction.mnemonic}: {message}", instruction.where)
+            if faults:
+                return
+            if form is not None:
+                self.recordings.sound.add(form)
         if self._auto_barrier:
             self._order(instruction)
         self._recorded.append(instruction if self.in_stage else self._bind(instruction))
@@ -195,7 +211,7 @@ class Tracer:
             self._settle()
             template = self.recordings.intern("inline", tuple(self._recorded))
             self.calls.append(Call(template, tuple(self._bases)))
-        self._recorded, self._bases = [], []
+            self._recorded, self._bases = [], []
         self._count()
 
     def record_stage(self, name: str, body: Callable[[], None]) -> Template:

@@ -387,15 +387,16 @@ def _issue(
         for operand in (dst, *inputs)
         if not isinstance(operand, LocalTensor)
     ]
-    known = [member.value for member in Comparison]
     if isinstance(comparison, str):
+        known = [member.value for member in Comparison]
         if comparison not in known:
             faults.append(f"comparison {comparison!r} does not exist; write one of {', '.join(known)}")
         else:
             comparison = Comparison(comparison)
     if faults or isinstance(comparison, str):
         raise _refuse(name, faults, where)
-    chip = current().chip
+    tracer = current()
+    chip, sound = tracer.chip, tracer.recordings.sound
     whole = VectorInstruction(
         where=where,
         name=name,
@@ -408,9 +409,12 @@ def _issue(
         dequantization=dequantization,
         blocks=blocks,
     )
-    faults = list(whole.operand_faults(chip))
-    if faults:
-        raise _refuse(name, faults, where)
+    form = "whole", whole.form(chip)
+    if form not in sound:
+        faults = list(whole.operand_faults(chip))
+        if faults:
+            raise _refuse(name, faults, where)
+        sound.add(form)
     for part in split(whole, chip):
         emit(part)
 

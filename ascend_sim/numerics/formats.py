@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import ml_dtypes
@@ -20,7 +21,7 @@ class DType:
     numpy: np.dtype[Any] = field(compare=False, repr=False)
     numbers: int = 1
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """Size of one element in bytes."""
         return int(self.numpy.itemsize)

@@ -99,7 +99,7 @@ def run_page(run: Run, sections: Sequence[Section]) -> str:
         parameters=[(key, str(value)) for key, value in _leaves(result.config["parameters"])],
         configuration=dumps(result.config, indent=2),
         result=dumps({key: value for key, value in result.to_dict().items() if key != "config"}, indent=2),
-        footer=_footer(f"ascend-sim report {run.name}"),
+        footer=footer(f"ascend-sim report {run.name}"),
     )  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def comparison_page(
         changed=[(one.key, *("-" if value is None else str(value) for value in one.values)) for one in changed],
         rows=[(row.name, *(cell(row, number) for number in range(len(runs)))) for row in rows],
         figures=figures,
-        footer=_footer(f"ascend-sim compare {' '.join(run.name for run in runs)}"),
+        footer=footer(f"ascend-sim compare {' '.join(run.name for run in runs)}"),
     )  # fmt: skip
 
 
@@ -140,7 +140,8 @@ def _leaves(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def _footer(command: str) -> str:
+def footer(command: str) -> str:
+    """What stands below everything: which version has written the page, and the *command* that writes it again."""
     try:
         by = f"ascend-sim {version('ascend-sim')}"
     except PackageNotFoundError:

@@ -1,0 +1,171 @@
+"""What a worker does with a point: build its kernel, bound its time, simulate it."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
+
+from ascend_sim.bench import microseconds
+from ascend_sim.check.run import check
+from ascend_sim.config import Chip, RunConfig
+from ascend_sim.engine.budget import Budget
+from ascend_sim.engine.symmetry import classify, every_core
+from ascend_sim.engine.totals import Totals, simulate_totals
+from ascend_sim.errors import KernelError, ProgramError, SimulatedProgramError, UserError
+from ascend_sim.explore.bound import lower_bound, lower_bound_of_cores
+from ascend_sim.explore.point import METRICS, Assignment, Base, Evaluation, Limits
+from ascend_sim.explore.resolve import Opened, opened
+from ascend_sim.isa.words import PIPES_OF, CoreKind
+from ascend_sim.kernel import Program
+from ascend_sim.kernel.build import Building
+from ascend_sim.kernel.reuse import structure_of
+from ascend_sim.observe.timeline import metric_name
+from ascend_sim.simulate import matrix_format
+
+_KEPT_PROGRAMS = 2
+_programs: OrderedDict[tuple[Path, str], Program] = OrderedDict()
+"""The last programs of this process: points that differ in the times of the chip alone share one."""
+
+_CATEGORIES = (
+    ("capacity", r"overflow|reaches beyond|do not fit|does not fit|too few"),
+    ("event ids", r"event id"),
+    ("alignment", r"multiple of|aligned|alignment"),
+    ("divisibility", r"divi"),
+)
+"""Kinds of reasons why a point is infeasible, by the words of the message; the first that fits counts."""
+
+
+def evaluate(base: Base, assignment: Assignment, limits: Limits, at_most: int | None = None) -> Evaluation:
+    """Build, bound and simulate the point with *assignment*; with a bound above *at_most* cycles it is pruned.
+
+    What the point is guilty of is in the Evaluation; only errors of the host and of this project are raised.
+    """
+    begin = time.perf_counter()
+    evaluation = _evaluate(opened(base), assignment, limits, at_most)
+    return replace(evaluation, seconds=time.perf_counter() - begin)
+
+
+def _evaluate(at: Opened, assignment: Assignment, limits: Limits, at_most: int | None) -> Evaluation:
+    budget = Budget(limits.max_cycles, limits.max_instructions)
+    try:
+        run = at.run_of(assignment)
+        with budget.tracing():
+            program = _program(at, run, at_most)
+    except _Pruned as pruned:
+        return Evaluation("pruned", bound_cycles=pruned.bound)
+    except (UserError, KernelError) as error:
+        broken = isinstance(error, ProgramError) and not isinstance(error.__cause__, ValueError)
+        return _failed(error) if broken else _infeasible(error)
+    except SimulatedProgramError as error:
+        return _failed(error)
+    if limits.max_instructions is not None and program.instructions > limits.max_instructions:
+        return Evaluation("failed", category="budget", reason=_too_many(program.instructions, limits.max_instructions))
+    classes = classify(program, run.chip) if run.symmetry else every_core(program)
+    bound = lower_bound(program, run.chip, classes)
+    if at_most is not None and bound > at_most:
+        return Evaluation("pruned", bound_cycles=bound)
+    try:
+        if limits.check and (errors := check(run, data=False).errors):
+            return Evaluation("failed", bound_cycles=bound, category=errors[0].kind, reason=str(errors[0].diagnostic()))
+        totals = simulate_totals(program, run.chip, classes, budget)
+    except SimulatedProgramError as error:
+        return replace(_failed(error), bound_cycles=bound)
+    return Evaluation("done", _metrics(program, run.chip, totals), bound)
+
+
+def _too_many(instructions: int, limit: int) -> str:
+    return f"stopped by limits.max_instructions = {limit}: the program has {instructions:,} instructions"
+
+
+class _Pruned(Exception):  # noqa: N818  # no error
+    """The first block alone takes longer than the point may."""
+
+    def __init__(self, bound: int) -> None:
+        super().__init__()
+        self.bound = bound
+
+
+def _program(at: Opened, run: RunConfig, at_most: int | None) -> Program:
+    """The program of *run*, traced or, if it was traced for the point before, kept from there.
+
+    Tracing ends at the first fault, since nobody will mend it. Raise _Pruned if the first block takes more than
+    *at_most* cycles.
+    """
+    parameters = run.parameters(at.loaded.kernel.parameters)
+    key = json.dumps([parameters.model_dump(mode="json"), run.launch.blocks, structure_of(run.chip)], sort_keys=True)
+    program = _programs.get((at.loaded.path, key))
+    if program is None:
+        building = Building(at.loaded.kernel, parameters, run.chip, run.launch.blocks, 1, at.shared)
+        building.trace(1)
+        if at_most is not None and (bound := lower_bound_of_cores(building.program(), run.chip)) > at_most:
+            raise _Pruned(bound)
+        building.trace()
+        program = _programs[at.loaded.path, key] = building.program()
+        if len(_programs) > _KEPT_PROGRAMS:
+            _programs.popitem(last=False)
+    return program
+
+
+def _metrics(program: Program, chip: Chip, totals: Totals) -> dict[str, float]:
+    time_us = microseconds(totals.cycles, chip)
+    rate = program.flops / (time_us * 1e-6) if time_us else 0.0
+    memory = totals.memory
+    asked = memory.l2_read_bytes + memory.l2_write_bytes
+    used = dict.fromkeys(("L1", "L0A", "L0B", "L0C", "UB"), 0)
+    for use in program.buffers:
+        used[use.space] = max(used[use.space], sum(size for _, size in use.buffers))
+    found: dict[str, float] = {
+        "time_us": time_us,
+        "cycles": totals.cycles,
+        "tflops": rate / 1e12,
+        "flops_utilization": rate / chip.peak_flops(matrix_format(program)),
+        "hbm_bytes": memory.hbm_read_bytes + memory.hbm_write_bytes,
+        "hbm_read_bytes": memory.hbm_read_bytes,
+        "hbm_write_bytes": memory.hbm_write_bytes,
+        "l2_bytes": asked,
+        "l2_hit_ratio": memory.l2_hit_bytes / asked if asked else 0.0,
+        **{f"{space.lower()}_bytes": size for space, size in used.items()},
+        "gm_bytes": program.gm_bytes,
+        "instructions": program.instructions,
+        **_shares(totals),
+    }
+    return {name: found[name] for name in METRICS}
+
+
+def _shares(totals: Totals) -> dict[str, float]:
+    """Share of the time for which pipes were busy, averaged over the cores that had work, as in result.json."""
+    shares = {}
+    for kind in CoreKind:
+        cores = [
+            core for core in totals.cores
+            if core.kind is kind and any(cycles for pipe, cycles in core.busy.items() if pipe != "S")
+        ]  # fmt: skip
+        whole = totals.cycles * sum(one.members for one in cores)
+        for pipe in PIPES_OF[kind]:
+            busy = sum(one.busy[pipe.name] * one.members for one in cores)
+            shares[f"{metric_name(kind, pipe)}_ratio"] = busy / whole if whole else 0.0
+    return shares
+
+
+def _infeasible(error: UserError | KernelError) -> Evaluation:
+    message = _reason(error)
+    return Evaluation("infeasible", category=category_of(message), reason=message)
+
+
+def _failed(error: UserError | SimulatedProgramError) -> Evaluation:
+    kind = type(error).__name__.removesuffix("Error").lower()
+    return Evaluation("failed", category=kind, reason=_reason(error))
+
+
+def _reason(error: UserError | SimulatedProgramError) -> str:
+    first, more = error.diagnostics[0], len(error.diagnostics) - 1
+    return f"{first.message} (and {more} more)" if more else first.message
+
+
+def category_of(message: str) -> str:
+    """The kind of reason for which a point with this *message* is infeasible."""
+    return next((name for name, words in _CATEGORIES if re.search(words, message)), "parameters")
