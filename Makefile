@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint check fuzz bench ablation errors plots clean
+.PHONY: run test lint check fuzz bench bench-explore ablation errors plots clean
 
 run: $(VENV)/.runtime
 	$(BIN)/ascend-sim run amla_decode
@@ -26,6 +26,10 @@ bench: $(VENV)/.runtime
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/recording.py
 	$(BIN)/python benchmarks/trace.py
+
+# The exploration of AMLA's tilings, and searches in its space, against single runs; half an hour on two cores.
+bench-explore: $(VENV)/.dev
+	$(BIN)/python benchmarks/exploration.py
 
 ablation: $(VENV)/.runtime
 	$(BIN)/python plots/amla_ablation.py --out plots/amla_ablation.png

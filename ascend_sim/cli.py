@@ -153,8 +153,10 @@ def check_(
     expect_clean(checked)
 
 
-def list_(what: Annotated[str, typer.Argument(help="chips, programs or configs", metavar="WHAT")]) -> None:
-    """List the bundled chips, programs or configs (runs)."""
+def list_(
+    what: Annotated[str, typer.Argument(help="chips, programs, configs or explorations", metavar="WHAT")],
+) -> None:
+    """List the bundled chips, programs, configs (runs) or explorations."""
     from ascend_sim.examples import described
 
     rows = list(described(what))

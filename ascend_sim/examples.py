@@ -1,18 +1,19 @@
-"""The bundled chips, programs and runs: what they are, which run shows a program, and a copy to start from."""
+"""What is bundled (chips, programs, runs, explorations), which run shows a program, and a copy to start from."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, get_args
 
-from ascend_sim.config import Document, bundled, find_chip, find_program, find_run, names
+from ascend_sim.config import Document, bundled, find_chip, find_exploration, find_program, find_run, names
+from ascend_sim.config.locate import Kind
 from ascend_sim.errors import ArgumentError, ConfigError, Diagnostic, InternalError, ProgramError
 from ascend_sim.report.files import write_files
 
-Listed = Literal["chips", "programs", "configs"]
+Listed = Literal["chips", "programs", "configs", "explorations"]
 EXAMPLE = "vector_add"
 
 
@@ -26,8 +27,13 @@ def described(what: str) -> Iterator[tuple[str, str]]:
         for name in names("programs"):
             yield name, load_program(find_program(name)).kernel.summary
     else:
-        find, kind = (find_chip, "chips") if what == "chips" else (find_run, "runs")
-        for name in names(kind):  # type: ignore[arg-type]  # one of the kinds
+        kinds: dict[str, tuple[Callable[[str], Path], Kind]] = {
+            "chips": (find_chip, "chips"),
+            "configs": (find_run, "runs"),
+            "explorations": (find_exploration, "explorations"),
+        }
+        find, kind = kinds[what]
+        for name in names(kind):
             yield name, str(Document.load(find(name)).data.get("description", ""))
 
 

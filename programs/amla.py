@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
@@ -504,17 +505,24 @@ def amla(core: asc.Core, gm: asc.GlobalMemory, p: Parameters) -> None:
 
     def part(rows: slice) -> slice:
         """The part of *rows* that this core works on: a cube core on all, each of its vector cores on an equal part."""
-        if parts == 1:
-            return rows
         share = math.ceil((rows.stop - rows.start) / parts)
         first = rows.start + core.sub * share
         return slice(first, min(first + share, rows.stop))
 
-    def slot(tensor: GlobalTensor, number: int, rows: slice, columns: slice = slice(None)) -> GlobalTensor:
-        """This core's part of slot *number* of a workspace, as many rows and columns of it as are in use."""
+    # Most windows come again and again: the slots of the workspaces, the queries of all tasks of a row block.
+    @cache
+    def window(name: str, first: int, behind: int) -> GlobalTensor:
+        """Rows of a tensor."""
+        return getattr(gm, name)[first:behind, :]  # type: ignore[no-any-return]
+
+    @cache
+    def slot_window(name: str, number: int, rows: int, columns: int) -> GlobalTensor:
         begin = (first_slot + number) * p.tiling.task_rows
-        width = columns.stop - columns.start if columns.stop else tensor.columns
-        return tensor[part(slice(begin, begin + rows.stop - rows.start)), :width]
+        return getattr(gm, name)[part(slice(begin, begin + rows)), :columns]  # type: ignore[no-any-return]
+
+    def slot(name: str, number: int, rows: slice, columns: slice = slice(0, p.problem.latent_dim)) -> GlobalTensor:
+        """This core's part of slot *number* of a workspace, as many rows and columns of it as are in use."""
+        return slot_window(name, number, rows.stop - rows.start, columns.stop - columns.start)
 
     # The task stream of this core, across row blocks and requests alike. In each round C1 is `ahead` tasks before C2,
     # so that the vector cores work on one task while the cube core works on others.
@@ -523,24 +531,27 @@ def amla(core: asc.Core, gm: asc.GlobalMemory, p: Parameters) -> None:
     for this_round in range(len(tasks) + ahead):
         if this_round < len(tasks):
             queries, tokens, turn = tasks[this_round]
-            s = slot(gm.s, turn.slot, queries, tokens)
+            s = slot("s", turn.slot, queries, tokens)
             if core.is_cube:
-                c1(gm.q[queries, :], gm.q_rope[queries, :], gm.kv[tokens, :], gm.k_rope[tokens, :], s)
+                q, q_rope = (window(name, queries.start, queries.stop) for name in ("q", "q_rope"))
+                k, k_rope = (window(name, tokens.start, tokens.stop) for name in ("kv", "k_rope"))
+                c1(q, q_rope, k, k_rope, s)
             else:
-                v1(s, slot(gm.p, turn.slot, queries, tokens), turn)
+                v1(s, slot("p", turn.slot, queries, tokens), turn)
 
         # O is rescaled once the products of the task before are in it: in the round of its own C1, or one before C2's
         behind = this_round - max(ahead - 1, 0)
         if add and core.is_vector and 0 <= behind < len(tasks) and not tasks[behind].turn.first:
             queries, tokens, turn = tasks[behind]
-            rescale(slot(gm.o, turn.row_slot, queries), turn)
+            rescale(slot("o", turn.row_slot, queries), turn)
 
         if this_round >= ahead:
             queries, tokens, turn = tasks[this_round - ahead]
-            o = slot(gm.o, turn.row_slot, queries)
-            product = o if add else slot(gm.t, turn.slot, queries)
+            o = slot("o", turn.row_slot, queries)
+            product = o if add else slot("t", turn.slot, queries)
             if core.is_cube:
-                c2(slot(gm.p, turn.slot, queries, tokens), gm.kv[tokens, :], product, turn.first, turn.last)
+                v = window("kv", tokens.start, tokens.stop)
+                c2(slot("p", turn.slot, queries, tokens), v, product, turn.first, turn.last)
             elif not add:
                 v2_by_multiplication(product, o, gm.out[part(queries), :], turn)
             elif turn.last:

@@ -67,14 +67,16 @@ def key_of(base: Base, assignment: Assignment) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-@lru_cache(maxsize=16)
-def _dumped(chip: str) -> Any:
-    return _figures(json.loads(chip))
+_last_figures: tuple[Chip, Any] | None = None
+"""Most points of a search have the chip of the one before, and the very same object."""
 
 
 def figures_of(chip: Chip) -> Any:
     """The figures of *chip* as plain data, without what is said of their sources."""
-    return _dumped(chip.model_dump_json())
+    global _last_figures
+    if _last_figures is None or _last_figures[0] is not chip:
+        _last_figures = chip, _figures(chip.model_dump(mode="json"))
+    return _last_figures[1]
 
 
 def _figures(data: Any) -> Any:
