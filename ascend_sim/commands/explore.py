@@ -117,7 +117,7 @@ def search(
 
 def _compiling() -> None:
     """Say what the first search of an installation waits for."""
-    complain("the workers are still starting; the first ones of an installation compile the timing engine, in half a minute")
+    complain("the workers are still starting; the first ones of an installation compile the engine, in half a minute")
 
 
 @app.command("report")
