@@ -70,6 +70,21 @@ def test_a_grid_is_every_point_in_order(tmp_path: Path) -> None:
     assert len(searched(of)) == 5 * 5 * 3 * 2
 
 
+@pytest.mark.parametrize("name", ["tpe", "nsga2"])
+def test_learning_begins_with_the_point_of_the_run(tmp_path: Path, name: str) -> None:
+    """What the run does by itself comes first, once, if the space has it."""
+    run = {"tiling.m": 64, "tiling.n": 32}
+    values = ", ".join(str(32 * number) for number in range(1, 6))
+    space = f"\n  tiling.m: [{values}]\n  tiling.n: [{values}]\n"
+    tiles = tuple(f"set.{name}={value}" for name, value in run.items())
+    with_it = searched(exploration(tmp_path, *strategy(name, 20), *tiles, space=space))
+    without = searched(exploration(tmp_path, *strategy(name, 20), *tiles, space=space, conditions="[tiling.n > 32]"))
+
+    assert with_it[0] == run
+    assert with_it.count(run) == 1
+    assert run not in without
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_points_are_different_and_in_the_space(tmp_path: Path, name: str) -> None:
     """As many points as asked for, each once, all of which fulfil the conditions."""

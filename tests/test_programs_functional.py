@@ -268,6 +268,17 @@ def test_amla_shapes(options: dict[str, Any], blocks: int, rescale: str) -> None
     assert numbers.error() <= 2.5e-3
 
 
+@pytest.mark.parametrize("cores", [1, 4])
+def test_amla_on_a_chip_with_other_vector_cores(cores: int) -> None:
+    """The rows of a task are dealt out to as many vector cores as a cube core has."""
+    other = chip("ascend910c", f"cores.aiv_per_aic={cores}")
+    problem = {"batch": 1, "heads": 40, "query_tokens": 2, "kv_tokens": 600}
+    numbers = run("amla", {"problem": problem}, other, blocks=1)
+
+    assert len(traced("amla", {"problem": problem}, other, 1).streams) == 1 + cores
+    assert numbers.error() <= 2.5e-3
+
+
 @pytest.mark.parametrize("rescale", ["add", "mul"])
 def test_amla_of_one_key_returns_its_value(rescale: str) -> None:
     """One key has all the weight: P and its sum are the same power of two, so the output is V to the last bit."""

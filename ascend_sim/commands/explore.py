@@ -100,7 +100,7 @@ def search(
     exploration = load_exploration(config, overrides)
     folder = out or Path("explorations") / exploration.name
     with (
-        workers((os.cpu_count() or 1) if jobs is None else jobs, scheduler, _compiling) as pool,
+        workers((os.cpu_count() or 1) if jobs is None else jobs, scheduler, _nothing if quiet else _compiling) as pool,
         session(exploration, folder, store, resume) as at,
         _stoppable(at, folder),
     ):
@@ -113,6 +113,10 @@ def search(
     typer.echo("")
     typer.echo(f"written: {', '.join(short(path) for path in (folder / FILE, at.store.path, folder / 'points.csv'))}")
     typer.echo(f"next: {NAME} explore report {short(folder)}")
+
+
+def _nothing() -> None:
+    """Say nothing."""
 
 
 def _compiling() -> None:

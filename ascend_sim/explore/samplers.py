@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 from ascend_sim.explore.config import Exploration
 from ascend_sim.explore.forms import MOST_VALUES
+from ascend_sim.explore.keys import base_assignment
 from ascend_sim.explore.packages import package
-from ascend_sim.explore.point import Value
+from ascend_sim.explore.point import Assignment, Value
 from ascend_sim.explore.space import Indices, Space
 
 _OUTSIDE = 10
@@ -58,7 +59,8 @@ def sampler_of(exploration: Exploration) -> Sampler:
     assert strategy.points is not None
     total = _total(space, strategy.points)
     if strategy.name in ("tpe", "nsga2"):
-        return _Optuna(space, strategy.name, strategy.seed, total, len(exploration.objectives))
+        own = _place(space, base_assignment(exploration.run, space.parameters))
+        return _Optuna(space, strategy.name, strategy.seed, total, len(exploration.objectives), own)
     proposals: dict[str, Callable[[], Iterator[Indices]]] = {
         "random": lambda: iter(()),
         "latin_hypercube": lambda: _latin_hypercube(space, strategy.seed, total),
@@ -86,11 +88,14 @@ class _Listed:
 class _Optuna:
     """A sampler of optuna, which learns from results.
 
-    Values are chosen by their place in ascending order, as whole numbers, so that a value tells something of its
-    neighbours whatever lies between them; those without an order are categories.
+    It begins with the *own* point of the run, if the space has it: what somebody has worked out is a better start than
+    chance. Values are chosen by their place in ascending order, as whole numbers, so that a value tells something of
+    its neighbours whatever lies between them; those without an order are categories.
     """
 
-    def __init__(self, space: Space, name: str, seed: int, total: int, objectives: int) -> None:
+    def __init__(
+        self, space: Space, name: str, seed: int, total: int, objectives: int, own: Indices | None = None
+    ) -> None:
         self.total: int | None = total
         self._space = space
         self._optuna = package("optuna")
@@ -110,11 +115,12 @@ class _Optuna:
         self._generator = random.Random(seed)
         self._unseen = _unseen(space, self._known, self._generator)
         self._last: Indices = ()
+        self._own = own
 
     def ask(self) -> dict[str, Value] | None:
         if len(self._trials) == self.total:
             return None
-        trial = self._proposed() or self._placed()
+        trial = self._begun() or self._proposed() or self._placed()
         if trial is None:
             return None
         self._known.add(self._indices(trial))
@@ -126,6 +132,11 @@ class _Optuna:
             self._forget(self._trials[number])
         else:
             self._study.tell(self._trials[number], losses)
+
+    def _begun(self) -> Any:
+        """A trial with the own point of the run, once, if the space has it."""
+        own, self._own = self._own, None
+        return None if own is None or not self._is_new(own) else self._at(own)
 
     def _proposed(self) -> Any:
         """A trial with a new point of the space that optuna chooses, or None if it comes up with a known one."""
@@ -143,8 +154,10 @@ class _Optuna:
         """A trial with a new point next to what was proposed last, or else anywhere; None if there is none left."""
         near = (self._neighbour(self._last, 1 + tries // 40) for tries in range(_NEIGHBOURS))
         indices = next(filter(self._is_new, near), None) or next(self._unseen, None)
-        if indices is None:
-            return None
+        return None if indices is None else self._at(indices)
+
+    def _at(self, indices: Indices) -> Any:
+        """A trial with the point at *indices*."""
         ranks = (order.index(at) if order else at for at, order in zip(indices, self._orders, strict=True))
         self._study.enqueue_trial(dict(zip(self._distributions, ranks, strict=True)))
         return self._study.ask(self._distributions)
@@ -189,6 +202,16 @@ class _Optuna:
         if order is None:
             return self._optuna.distributions.CategoricalDistribution(list(range(size)))
         return self._optuna.distributions.IntDistribution(0, size - 1)
+
+
+def _place(space: Space, assignment: Assignment) -> Indices | None:
+    """Where *assignment* lies in *space*, or None if it does not."""
+    found = []
+    for parameter in space.parameters:
+        if assignment[parameter.name] not in parameter.values:
+            return None
+        found.append(parameter.values.index(assignment[parameter.name]))
+    return tuple(found)
 
 
 def _total(space: Space, points: int) -> int:
