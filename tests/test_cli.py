@@ -153,7 +153,7 @@ def test_wrong_programs_leave_with_3(ascend_sim: Command, tmp_path: Path, body: 
         (("run", "run.yaml", "--out", "run.yaml"), "run.yaml: cannot be written to: File exists"),
         (("run", "run.yaml", "--out", ".", "--trace-window", "5:2"), "--trace-window 5:2: write BEGIN:END"),
         (("run", "broken.yaml"), "broken.py:1:11: syntax error"),
-        (("list", "chip"), "there is no list of 'chip'; did you mean 'chips'? (chips, programs, configs, explorations)"),
+        (("list", "chip"), "there is no list of 'chip'; did you mean 'chips'? (chips, programs, configs, explor"),
         (("show", "gem"), "there is no program or run named 'gem'; did you mean 'gemm'?"),
         (("show", "gemm", "--core", "cube"), "--core cube: there is no such kind of core; write aic (cube) or aiv"),
         (("show", "gemm", "--chip", "ascend910"), "there is no chip named 'ascend910'"),

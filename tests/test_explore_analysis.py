@@ -15,7 +15,7 @@ from ascend_sim.explore.analysis import Study, best_so_far, nondominated, pair_f
 from ascend_sim.explore.effects import effects
 from ascend_sim.explore.point import Assignment, Evaluation
 from ascend_sim.explore.refusals import pattern_of, reasons, refused
-from ascend_sim.explore.wording import identity, measure, shortest, shown
+from ascend_sim.explore.wording import identity, measure, shortest, shown, told_apart
 
 
 def by_time(*times: float) -> Study:
@@ -32,6 +32,16 @@ def two(times: dict[tuple[int, int], float]) -> Study:
         return infeasible("does not fit") if time is None else done(time_us=time)
 
     return study(space, formula)
+
+
+def test_mappings_are_shown_by_what_tells_them_apart() -> None:
+    """Of several keys that change together one is enough, and its name where there is room; else all are shown."""
+    rates = [{"bytes_per_second": 8e11, "mixed_bytes_per_second": 7e11}, {"bytes_per_second": 1.6e12, "mixed": 1.0}]
+
+    assert told_apart(rates) == ("8e+11", "1.6e+12")  # type: ignore[arg-type]
+    assert told_apart([{"m": 64, "n": 32}, {"m": 64, "n": 48}]) == ("n=32", "n=48")
+    assert told_apart([{"m": 1, "n": 1}, {"m": 1, "n": 2}, {"m": 2, "n": 2}]) == ("m=1 n=1", "m=1 n=2", "m=2 n=2")
+    assert told_apart([{"m": 64}, 5]) == ("m=64", "5")
 
 
 def test_the_best_come_first() -> None:

@@ -77,8 +77,11 @@ def test_learning_begins_with_the_point_of_the_run(tmp_path: Path, name: str) ->
     values = ", ".join(str(32 * number) for number in range(1, 6))
     space = f"\n  tiling.m: [{values}]\n  tiling.n: [{values}]\n"
     tiles = tuple(f"set.{name}={value}" for name, value in run.items())
-    with_it = searched(exploration(tmp_path, *strategy(name, 20), *tiles, space=space))
-    without = searched(exploration(tmp_path, *strategy(name, 20), *tiles, space=space, conditions="[tiling.n > 32]"))
+    narrow = "[tiling.n > 32]"
+    with_it = searched(exploration(tmp_path, *strategy(name, 20), *tiles, space=space), lambda _: (1.0,))
+    without = searched(
+        exploration(tmp_path, *strategy(name, 20), *tiles, space=space, conditions=narrow), lambda _: (1.0,)
+    )
 
     assert with_it[0] == run
     assert with_it.count(run) == 1

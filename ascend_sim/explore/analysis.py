@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ascend_sim.explore.point import Assignment, Evaluation, Status, Value
 from ascend_sim.explore.space import Parameter
-from ascend_sim.explore.wording import identity, shown
+from ascend_sim.explore.wording import identity, told_apart
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -77,7 +77,7 @@ class Axis:
     @cached_property
     def texts(self) -> tuple[str, ...]:
         """The values as they are shown."""
-        return tuple(shown(value) for value in self.values)
+        return told_apart(self.values)
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,9 @@ def parallel_figure(study: Study, objective: Objective, best: Sequence[Row]) -> 
     """
     axes_of = study.axes
     step = max(0.95, min(1.6, 9.0 / len(axes_of)), *(widest(axis) / 72 + 0.25 for axis in axes_of[1:]))
-    left = widest(axes_of[0]) / 72 + 0.35
     names = [_broken(axis.name, 72 * step - 6) for axis in axes_of]
+    title = max(text_width(line, FONT, "bold") for line in names[0].split("\n"))
+    left = max(widest(axes_of[0]), title / 2) / 72 + 0.35
     above = 0.2 + 0.14 * max(name.count("\n") + 1 for name in names)
     width, height = left + max(step * (len(axes_of) - 1) + 2.0, NARROWEST - left), above + _HIGH + 0.5
     figure = Figure(figsize=(width, height))

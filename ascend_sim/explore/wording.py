@@ -66,6 +66,18 @@ def shown(value: Value) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
+def told_apart(values: Sequence[Value]) -> tuple[str, ...]:
+    """*values* as they are shown side by side: of mappings only the first key that tells them apart, if one does."""
+    if len(values) > 1 and all(isinstance(value, dict) for value in values):
+        mappings = [value for value in values if isinstance(value, dict)]
+        for key in mappings[0]:
+            inner = [label(one.get(key)) for one in mappings]
+            if len(set(inner)) == len(inner):
+                named = [f"{key}={text}" for text in inner]
+                return tuple(named if max(map(len, named)) < _LONGEST // 2 else inner)
+    return tuple(shown(value) for value in values)
+
+
 def listed(assignment: Assignment) -> str:
     """All values of *assignment* in one line."""
     return ", ".join(f"{name}={shown(value)}" for name, value in assignment.items())
