@@ -175,9 +175,10 @@ def _begin() -> None:
     os.dup2(nothing, 1)
     import ascend_sim.explore.evaluation  # noqa: F401  # takes a second, which no point shall wait for
 
-    # What has been imported is not looked through for garbage again after every other point
+    # A point leaves a million objects and no garbage that could not wait for a few more: `worker` collects it
     gc.collect()
     gc.freeze()
+    gc.disable()
 
 
 def _end_with(sentinel: int) -> None:
