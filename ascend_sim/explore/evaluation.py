@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from collections import OrderedDict
 from dataclasses import replace
-from pathlib import Path
 
 from ascend_sim.bench import microseconds
 from ascend_sim.check.run import check
@@ -22,13 +19,8 @@ from ascend_sim.explore.resolve import Opened, opened
 from ascend_sim.isa.words import PIPES_OF, CoreKind
 from ascend_sim.kernel import Program
 from ascend_sim.kernel.build import Building
-from ascend_sim.kernel.reuse import structure_of
 from ascend_sim.observe.timeline import metric_name
 from ascend_sim.simulate import matrix_format
-
-_KEPT_PROGRAMS = 2
-_programs: OrderedDict[tuple[Path, str], Program] = OrderedDict()
-"""The last programs of this process: points that differ in the times of the chip alone share one."""
 
 _CATEGORIES = (
     ("capacity", r"overflow|reaches beyond|do not fit|does not fit|too few"),
@@ -90,24 +82,18 @@ class _Pruned(Exception):  # noqa: N818  # no error
 
 
 def _program(at: Opened, run: RunConfig, at_most: int | None) -> Program:
-    """The program of *run*, traced or, if it was traced for the point before, kept from there.
+    """The program of *run*: traced, but for the streams that it shares with earlier points.
 
     Tracing ends at the first fault, since nobody will mend it. Raise _Pruned if the first block takes more than
     *at_most* cycles.
     """
     parameters = run.parameters(at.loaded.kernel.parameters)
-    key = json.dumps([parameters.model_dump(mode="json"), run.launch.blocks, structure_of(run.chip)], sort_keys=True)
-    program = _programs.get((at.loaded.path, key))
-    if program is None:
-        building = Building(at.loaded.kernel, parameters, run.chip, run.launch.blocks, 1, at.shared)
-        building.trace(1)
-        if at_most is not None and (bound := lower_bound_of_cores(building.program(), run.chip)) > at_most:
-            raise _Pruned(bound)
-        building.trace()
-        program = _programs[at.loaded.path, key] = building.program()
-        if len(_programs) > _KEPT_PROGRAMS:
-            _programs.popitem(last=False)
-    return program
+    building = Building(at.loaded.kernel, parameters, run.chip, run.launch.blocks, 1, at.shared)
+    building.trace(1)
+    if at_most is not None and (bound := lower_bound_of_cores(building.program(), run.chip)) > at_most:
+        raise _Pruned(bound)
+    building.trace()
+    return building.program()
 
 
 def _metrics(program: Program, chip: Chip, totals: Totals) -> dict[str, float]:
