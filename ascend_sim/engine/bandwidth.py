@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import simpy
 
 SCALE = 1 << 20
-_TOLERANCE = SCALE >> 8
+TOLERANCE = SCALE >> 8
 """Rates are rounded down to a unit; up to 1/256 byte of the resulting deficit does not cost another cycle."""
 
 Shares = tuple[int, ...]
@@ -127,7 +127,7 @@ class SharedBandwidth:
             self._next = None
             return
         self._fill()
-        soonest = min([-((group.served + _TOLERANCE - group.flows[0][0]) // group.rate) for group in self._in_order])
+        soonest = min([-((group.served + TOLERANCE - group.flows[0][0]) // group.rate) for group in self._in_order])
         due = self._time + max(soonest, 0)
         if self._next is not None and due == self._due:
             return  # planned already
@@ -142,7 +142,7 @@ class SharedBandwidth:
         self._advance()
         finished: list[_Flow] = []
         for group in list(self._in_order):
-            reached = group.served + _TOLERANCE
+            reached = group.served + TOLERANCE
             while group.flows and group.flows[0][0] <= reached:
                 flow = heapq.heappop(group.flows)
                 self._add(group, -flow[2])

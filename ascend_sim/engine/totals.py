@@ -5,7 +5,7 @@ With numba, they come from the compiled engine, which is some fifty times faster
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -19,7 +19,7 @@ from ascend_sim.engine.machine import Machine, Schedule
 from ascend_sim.engine.memory import MemoryStatistics
 from ascend_sim.engine.observer import Observers
 from ascend_sim.engine.symmetry import CoreClass, classify
-from ascend_sim.isa.words import CoreKind
+from ascend_sim.isa.words import CoreKind, Pipe
 from ascend_sim.kernel.program import Program
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CoreTotals:
-    """A simulated core that stands for *members* cores: cycles for which each pipe was *busy*, by name; S is issue."""
+    """A simulated core that stands for *members* cores: cycles for which each pipe was *busy*; S is issue."""
 
     kind: CoreKind
     members: int
-    busy: dict[str, int]
+    busy: dict[Pipe, int]
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,14 @@ def simulate_totals(
 def totals_of(schedule: Schedule) -> Totals:
     """The sums of *schedule*."""
     cores = tuple(
-        CoreTotals(core.stream.core.kind, len(core.members), {**core.busy, "S": core.scalar_cycles})
+        CoreTotals(core.stream.core.kind, len(core.members), _by_pipe(core.busy, core.scalar_cycles))
         for core in schedule.cores
     )
     return Totals(schedule.cycles, schedule.memory, cores)
+
+
+def _by_pipe(busy: Mapping[str, int], scalar: int) -> dict[Pipe, int]:
+    return {Pipe[name]: cycles for name, cycles in busy.items()} | {Pipe.S: scalar}
 
 
 def die_cores(program: Program, chip: Chip, classes: Sequence[CoreClass]) -> dict[int, list[DieCore]]:
@@ -127,7 +131,7 @@ def _compiled(program: Program, chip: Chip, classes: Sequence[CoreClass], max_cy
     return Totals(cycles, MemoryStatistics(missed, written_back, read, written, hit), tuple(cores))
 
 
-def _busy(core: DieCore, laid: Layout, at: int, issue: int) -> dict[str, int]:
+def _busy(core: DieCore, laid: Layout, at: int, issue: int) -> dict[Pipe, int]:
     """Cycles of what is known before, of each call, and of the moves, which the engine has added up."""
     counts: dict[LoweredTemplate, int] = {}
     for template, _ in core.calls:
@@ -136,4 +140,4 @@ def _busy(core: DieCore, laid: Layout, at: int, issue: int) -> dict[str, int]:
     for template, count in counts.items():
         busy = [cycles + count * more for cycles, more in zip(busy, template.busy, strict=True)]
     busy[SCALAR] = issue * core.stream.length
-    return {pipe.name: cycles for pipe, cycles in zip(PIPES, busy, strict=True)}
+    return dict(zip(PIPES, busy, strict=True))

@@ -19,16 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ascend_sim.config import Chip
-from ascend_sim.engine.bandwidth import SCALE
+from ascend_sim.engine.bandwidth import SCALE, TOLERANCE
 from ascend_sim.engine.launch import Launch, launch_of
 from ascend_sim.engine.lowering import CROSS_SET, MOVE, PIPES, RUN, RUN_UNIT, SCALAR, SET, WAIT, lower_template
 from ascend_sim.engine.symmetry import CoreClass, classify
 from ascend_sim.isa.timing import GmAccess, Move, Traffic
 from ascend_sim.kernel import Program, Template
 from ascend_sim.kernel.program import CoreId, Stream
-
-_SLACK = 1 / 256
-"""Bytes of a move that the engine lets pass for nothing (engine/bandwidth.py)."""
 
 _MOST_RUNS = 1 << 21
 """With more runs of bytes than this the roofline of HBM is left out, which would take longer than it saves."""
@@ -111,7 +108,7 @@ class _Sums:
         if min(read, self.gm_bytes) / hbm > above:  # what must come from HBM takes long to find out
             rates.append((self._fetched(streams), hbm))
         # The shares of a move are rounded down to 2**-20 of its bytes
-        lost = 2 * moves * _SLACK + (read + written) / SCALE
+        lost = 2 * moves * TOLERANCE / SCALE + (read + written) / SCALE
         return max(int(max(size - lost, 0.0) / rate) for size, rate in rates)
 
     def _of(self, stream: Stream) -> dict[_Part, int]:
@@ -199,7 +196,7 @@ def _alone(move: Move, bases: Iterable[int]) -> int:
     access = move.access
     base = tuple(bases)[access.parameter] if access.parameter is not None else 0
     limit = max(int(access.bytes * SCALE / move.flow_cycles(base)), 1)
-    flow = -((int(_SLACK * SCALE) - access.bytes * SCALE) // limit)
+    flow = -((TOLERANCE - access.bytes * SCALE) // limit)
     return max(move.minimum, move.head + max(flow, 0))
 
 

@@ -16,10 +16,9 @@ from ascend_sim.errors import KernelError, ProgramError, SimulatedProgramError, 
 from ascend_sim.explore.bound import lower_bound, lower_bound_of_cores
 from ascend_sim.explore.point import METRICS, Assignment, Base, Evaluation, Limits
 from ascend_sim.explore.resolve import Opened, opened
-from ascend_sim.isa.words import PIPES_OF, CoreKind
 from ascend_sim.kernel import Program
 from ascend_sim.kernel.build import Building
-from ascend_sim.observe.timeline import metric_name
+from ascend_sim.observe.statistics import busy_ratios
 from ascend_sim.simulate import matrix_format
 
 _CATEGORIES = (
@@ -117,24 +116,9 @@ def _metrics(program: Program, chip: Chip, totals: Totals) -> dict[str, float]:
         **{f"{space.lower()}_bytes": size for space, size in used.items()},
         "gm_bytes": program.gm_bytes,
         "instructions": program.instructions,
-        **_shares(totals),
+        **busy_ratios(((core.kind, core.members, core.busy) for core in totals.cores), totals.cycles),
     }
     return {name: found[name] for name in METRICS}
-
-
-def _shares(totals: Totals) -> dict[str, float]:
-    """Share of the time for which pipes were busy, averaged over the cores that had work, as in result.json."""
-    shares = {}
-    for kind in CoreKind:
-        cores = [
-            core for core in totals.cores
-            if core.kind is kind and any(cycles for pipe, cycles in core.busy.items() if pipe != "S")
-        ]  # fmt: skip
-        whole = totals.cycles * sum(one.members for one in cores)
-        for pipe in PIPES_OF[kind]:
-            busy = sum(one.busy[pipe.name] * one.members for one in cores)
-            shares[f"{metric_name(kind, pipe)}_ratio"] = busy / whole if whole else 0.0
-    return shares
 
 
 def _infeasible(error: UserError | KernelError) -> Evaluation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +39,7 @@ class CoreStatistics:
     @property
     def worked(self) -> bool:
         """Whether any pipe beside the scalar unit did more than synchronise."""
-        return any(cycles for pipe, cycles in self.busy.items() if pipe is not Pipe.S)
+        return has_worked(self.busy)
 
 
 def core_statistics(timelines: Recording) -> list[CoreStatistics]:
@@ -55,17 +55,32 @@ def pipe_ratios(statistics: Sequence[CoreStatistics], cycles: int) -> dict[str, 
     queues ("aic_scalar_stall_ratio" ...). A lumped core counts once for each of its members. Kinds of cores that
     had no work have 0.0 everywhere.
     """
-    ratios: dict[str, float] = {}
+    ratios = busy_ratios(((one.kind, len(one.members), one.busy) for one in statistics), cycles)
     stalled: dict[str, float] = {}
     for kind in CoreKind:
         cores = [one for one in statistics if one.kind is kind and one.worked]
         whole = cycles * sum(len(one.members) for one in cores)
-        for pipe in PIPES_OF[kind]:
-            busy = sum(one.busy[pipe] * len(one.members) for one in cores)
-            ratios[f"{metric_name(kind, pipe)}_ratio"] = busy / whole if whole else 0.0
         stall = sum(sum(one.stalls.values()) * len(one.members) for one in cores)
         stalled[f"{kind.value}_scalar_stall_ratio"] = stall / whole if whole else 0.0
     return {name: ratios[name] for name in _ORDER} | stalled
+
+
+def busy_ratios(cores: Iterable[tuple[CoreKind, int, Mapping[Pipe, int]]], cycles: int) -> dict[str, float]:
+    """The first part of `pipe_ratios`, from the kind of each core, its number of members and its busy cycles."""
+    worked = [one for one in cores if has_worked(one[2])]
+    ratios: dict[str, float] = {}
+    for kind in CoreKind:
+        of_kind = [(members, busy) for its, members, busy in worked if its is kind]
+        whole = cycles * sum(members for members, _ in of_kind)
+        for pipe in PIPES_OF[kind]:
+            total = sum(busy[pipe] * members for members, busy in of_kind)
+            ratios[f"{metric_name(kind, pipe)}_ratio"] = total / whole if whole else 0.0
+    return ratios
+
+
+def has_worked(busy: Mapping[Pipe, int]) -> bool:
+    """Whether any pipe beside the scalar unit did more than synchronise."""
+    return any(cycles for pipe, cycles in busy.items() if pipe is not Pipe.S)
 
 
 _ORDER = tuple(
