@@ -122,6 +122,15 @@ def test_points_that_do_not_come_to_a_time(
     assert bool(found.metrics) == (status == "done")
 
 
+def test_shared_streams_count_as_instructions(base: Base) -> None:
+    """A point that was traced before, and so need not be traced again, is held to a limit of instructions too."""
+    count = evaluate(base, {"tiling.repeats": 500}, NONE).metrics["instructions"]
+    found = evaluate(base, {"tiling.repeats": 500}, Limits(max_instructions=400))
+
+    assert (found.status, found.category) == ("failed", "budget")
+    assert found.reason == f"stopped by limits.max_instructions = 400: the program has {count:,} instructions"
+
+
 @pytest.mark.parametrize(
     ("run", "assignment", "category"),
     [
