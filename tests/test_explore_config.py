@@ -366,6 +366,18 @@ def test_only_the_time_has_a_bound(tmp_path: Path, objectives: str, right: bool)
         assert "4:19: a lower bound of the time says something of one objective only" in refusal(tmp_path, text)
 
 
+@pytest.mark.parametrize("varied", ["chip.clock_hz: {times: [1, 2]}", "problem.m: [64, 128]"])
+def test_a_rate_has_no_bound_where_its_terms_differ(tmp_path: Path, varied: str) -> None:
+    """More operations or a higher peak change a rate without the time: that search is refused, one for the time not."""
+    space = f"space:\n  {varied}\n"
+    strategy = "strategy: {prune: true}\n"
+    name = varied.partition(":")[0]
+
+    said = refusal(tmp_path, f"{HEAD}{space}objectives: {{tflops: maximize}}\n{strategy}")
+    assert f"the best tflops is no bound of the time where '{name}' differs; write 'time_us: minimize'" in said
+    assert load(tmp_path, f"{HEAD}{space}{strategy}").strategy.prune
+
+
 def test_a_run_that_is_not_there_is_reported_where_it_is_named(tmp_path: Path) -> None:
     """The name of a run is wrong in the exploration file."""
     said = refusal(tmp_path, f"run: gemm_smal\n{SPACE}")

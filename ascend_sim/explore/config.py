@@ -335,6 +335,12 @@ def _wrong_strategy(document: Document, file: _File) -> Iterator[Diagnostic]:
         ways = ", ".join(f"{metric}: {way}" for metric, way in _BOUNDED.items())
         message = f"a lower bound of the time says something of one objective only, which must be one of: {ways}"
         yield document.diagnostic((*loc, "prune"), f"{message}; write one of them, or 'prune: false'")
+    elif strategy.prune and not {"time_us", "cycles"} & {*file.objectives}:
+        # A rate says nothing of the time where the operations, or the peak, are not the same for all points
+        varied = next((name for name in file.space if name.partition(".")[0] in ("chip", "problem")), None)
+        if varied is not None:
+            message = f"the best {next(iter(file.objectives))} is no bound of the time where '{varied}' differs"
+            yield document.diagnostic((*loc, "prune"), f"{message}; write 'time_us: minimize', or 'prune: false'")
 
 
 def _expressions(

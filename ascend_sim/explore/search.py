@@ -272,9 +272,7 @@ class _Bounds:
         metric = exploration.objectives[0].metric
         names = [parameter.name for parameter in exploration.space.parameters]
         of_chip = any(name == "chip" or name.startswith("chip.") for name in names)
-        # A rate says nothing of the time where the operations, or the peak, are not the same for all points
-        compared = metric in ("time_us", "cycles") or not (of_chip or any(name.startswith("problem") for name in names))
-        self._base, self._prunes = base, exploration.strategy.prune and compared
+        self._base, self._prunes = base, exploration.strategy.prune
         self._by_clock = metric == "time_us" and of_chip
 
     def at_most(self, assignment: Assignment, best: Row | None) -> int | None:
