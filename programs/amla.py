@@ -526,7 +526,14 @@ def amla(core: asc.Core, gm: asc.GlobalMemory, p: Parameters) -> None:
 
     # The task stream of this core, across row blocks and requests alike. In each round C1 is `ahead` tasks before C2,
     # so that the vector cores work on one task while the cube core works on others.
-    shares = asc.deal_by_cost(row_blocks(p), lambda block: block.rows * block.keys, core.count)
+    blocks = row_blocks(p)
+    uneven = [block.rows for block in blocks if block.rows % (8 * core.subs)]
+    if uneven:
+        raise ValueError(
+            f"a block of {uneven[0]} query rows cannot be dealt out to {core.subs} vector cores in eights, the rows of a "
+            f"repeat; change heads, query_tokens or task_rows"
+        )
+    shares = asc.deal_by_cost(blocks, lambda block: block.rows * block.keys, core.count)
     tasks = tasks_of(shares[core.index], p)
     for this_round in range(len(tasks) + ahead):
         if this_round < len(tasks):

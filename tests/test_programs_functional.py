@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ascend_sim import kernel as asc
 from ascend_sim.config import load_run
 from ascend_sim.engine.functional import generated_inputs
-from ascend_sim.errors import KernelError
+from ascend_sim.errors import KernelError, ProgramError
 from ascend_sim.isa.instruction import Instruction
 from ascend_sim.isa.sync import (
     CrossCoreSetFlag,
@@ -272,11 +272,20 @@ def test_amla_shapes(options: dict[str, Any], blocks: int, rescale: str) -> None
 def test_amla_on_a_chip_with_other_vector_cores(cores: int) -> None:
     """The rows of a task are dealt out to as many vector cores as a cube core has."""
     other = chip("ascend910c", f"cores.aiv_per_aic={cores}")
-    problem = {"batch": 1, "heads": 40, "query_tokens": 2, "kv_tokens": 600}
+    problem = {"batch": 1, "heads": 48, "query_tokens": 2, "kv_tokens": 600}
     numbers = run("amla", {"problem": problem}, other, blocks=1)
 
     assert len(traced("amla", {"problem": problem}, other, 1).streams) == 1 + cores
     assert numbers.error() <= 2.5e-3
+
+
+def test_amla_refuses_rows_that_vector_cores_cannot_share() -> None:
+    """80 rows are no eights for each of four vector cores: the kernel says so, and what to change."""
+    problem = {"batch": 1, "heads": 40, "query_tokens": 2, "kv_tokens": 600}
+    message = "a block of 80 query rows cannot be dealt out to 4 vector cores in eights, .* change heads, query_tokens or"
+
+    with pytest.raises(ProgramError, match=message):
+        traced("amla", {"problem": problem}, chip("ascend910c", "cores.aiv_per_aic=4"), 1)
 
 
 @pytest.mark.parametrize("rescale", ["add", "mul"])
