@@ -530,8 +530,8 @@ def amla(core: asc.Core, gm: asc.GlobalMemory, p: Parameters) -> None:
     uneven = [block.rows for block in blocks if block.rows % (8 * core.subs)]
     if uneven:
         raise ValueError(
-            f"a block of {uneven[0]} query rows cannot be dealt out to {core.subs} vector cores in eights, the rows of a "
-            f"repeat; change heads, query_tokens or task_rows"
+            f"a block of {uneven[0]} query rows cannot be dealt out to {core.subs} vector cores in eights, the rows of "
+            f"a repeat; change heads, query_tokens or task_rows"
         )
     shares = asc.deal_by_cost(blocks, lambda block: block.rows * block.keys, core.count)
     tasks = tasks_of(shares[core.index], p)
