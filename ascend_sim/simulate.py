@@ -17,7 +17,7 @@ from ascend_sim.engine.functional import execute, generated_inputs
 from ascend_sim.engine.machine import Schedule, simulate_timing
 from ascend_sim.engine.observer import Observer
 from ascend_sim.errors import ArgumentError, Diagnostic, FlagError, NumericsError, ProgramError
-from ascend_sim.isa.source import line_in, named
+from ascend_sim.isa.source import named, place_in
 from ascend_sim.kernel import Parameters, Program, build
 from ascend_sim.kernel.load import LoadedProgram, load_program
 from ascend_sim.observe.accuracy import Accuracy, compare
@@ -206,7 +206,9 @@ def _reference(
         )
     except (Exception, SystemExit) as error:
         message = f"reference() failed with {named(error)}"
-        raise ProgramError(Diagnostic(message, file, line_in(file, error))) from error
+        place = place_in(file, error)
+        at = (file, None) if place is None else (place.file, place.line)
+        raise ProgramError(Diagnostic(message, *at)) from error
     if not isinstance(returned, Mapping):
         found = type(returned).__name__
         message = f"reference() must return a dict of arrays by output name, but it returned a value of type {found}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -96,13 +95,11 @@ class RunConfig:
         except ConfigError:
             raise
         except Exception as error:
-            file = inspect.getfile(model)
-            frames = traceback.extract_tb(error.__traceback__)
-            lines = [frame.lineno for frame in frames if frame.filename == file]
+            frames = [one for one in traceback.extract_tb(error.__traceback__) if not _installed(one.filename)]
             message = f"a validator of the parameters failed with {type(error).__name__}: {error}"
             way_out = "raise a ValueError there to refuse a value"
-            place = Diagnostic(f"{message}; {way_out}", file, lines[-1] if lines else None)
-            raise ProgramError(place) from error
+            at = (frames[-1].filename, frames[-1].lineno) if frames else (str(self.program_file()), None)
+            raise ProgramError(Diagnostic(f"{message}; {way_out}", *at)) from error
 
     def program_file(self) -> Path:
         """Return the file of the program; raise a ProgramError at the key 'program' when there is none."""
@@ -269,3 +266,8 @@ def _chip(document: Document, overrides: Sequence[Override]) -> tuple[Chip, str]
         name = document.path.name
         described = changed(described, change, name, f"value given in the run file {name}")
     return build_chip(overridden(described, overrides)), path.stem
+
+
+def _installed(file: str) -> bool:
+    """Whether code in *file* is of this package or an installed one, and not the user's."""
+    return Path(file).is_relative_to(Path(__file__).parents[1]) or "site-packages" in file

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -56,13 +58,29 @@ class Limits:
 class Base:
     """What all points of an exploration share, as plain data that can be sent to a worker on any machine.
 
-    *config* is the resolved run as JSON, *path* its file, *program* the path of the program and *source* its text.
+    *config* is the resolved run as JSON, *path* its file, *program* the path of the program, and *sources* are the
+    files that it is loaded from, by path: the program first, then what it imports from its folder.
     """
 
     config: str
     path: str
     program: str
-    source: bytes
+    sources: tuple[tuple[str, bytes], ...]
+
+    @property
+    def digest(self) -> str:
+        """What `digest_of` says of the sources."""
+        return digest_of(self.sources)
+
+
+def digest_of(sources: Iterable[tuple[str, bytes]]) -> str:
+    """A digest of *sources*, of which the first is the program, and of how they lie to it, wherever that is."""
+    digest, folder = hashlib.sha256(), None
+    for path, source in sources:
+        name = "" if folder is None else os.path.relpath(path, folder)
+        folder = os.path.dirname(path) if folder is None else folder
+        digest.update(f"{name}:{len(source)}:".encode() + source)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,17 +9,19 @@ from functools import lru_cache
 from pathlib import Path
 
 from ascend_sim.config import varied
+from ascend_sim.errors import UserError
 from ascend_sim.explore.analysis import Row, Study
 from ascend_sim.explore.best import RunFiles, commented
 from ascend_sim.explore.effects import effects
 from ascend_sim.explore.evaluation import evaluate
 from ascend_sim.explore.page import Gallery, PointFile, exploration_page
-from ascend_sim.explore.point import Base, Evaluation, Limits, override
+from ascend_sim.explore.point import Base, Evaluation, Limits, digest_of, override
 from ascend_sim.explore.refusals import reasons
 from ascend_sim.explore.resolve import base_of, simulator
 from ascend_sim.explore.sections import base_sentence, changes_of, sections_of
 from ascend_sim.explore.table import ExplorationInfo, read_table
 from ascend_sim.explore.wording import measure
+from ascend_sim.kernel.load import load_program
 from ascend_sim.report.files import make_folder, write_files
 
 PAGE = "report.html"
@@ -107,8 +108,8 @@ def _changes_since(info: ExplorationInfo) -> list[str]:
     """What is no longer as it was when the points were simulated."""
     changed = ["the simulator"] if info.simulator != simulator() else []
     try:
-        same = hashlib.sha256(Path(info.program_file).read_bytes()).hexdigest() == info.program_sha256
-    except OSError:
+        same = digest_of(load_program(Path(info.program_file)).sources.items()) == info.program_sha256
+    except UserError:
         same = False
     return changed if same else [*changed, f"the program {info.program_file}"]
 

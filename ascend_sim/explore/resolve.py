@@ -26,8 +26,8 @@ _TEXTS = ("name", "description", "abstract", "extends", "sources", "source", "st
 def base_of(run: RunConfig) -> Base:
     """What all variants of *run* share. Raise a ProgramError if its program cannot be read."""
     path = run.program_file()
-    load_program(path)
-    return Base(json.dumps(run.resolved(), sort_keys=True), str(run.path), str(path), path.read_bytes())
+    sources = load_program(path).sources
+    return Base(json.dumps(run.resolved(), sort_keys=True), str(run.path), str(path), tuple(sources.items()))
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Opened:
 def opened(base: Base) -> Opened:
     """Open *base*: read its configuration and load its program, once in each process."""
     run = rerun({**json.loads(base.config), "program_file": base.program}, Path(base.path))
-    return Opened(run, load_program(Path(base.program), base.source))
+    return Opened(run, load_program(Path(base.program), dict(base.sources)))
 
 
 def key_of(base: Base, assignment: Assignment) -> str:
@@ -89,7 +89,7 @@ def _figures(data: Any) -> Any:
 
 @lru_cache(maxsize=4)
 def _source(base: Base) -> str:
-    return hashlib.sha256(base.source).hexdigest()
+    return base.digest
 
 
 @cache

@@ -334,7 +334,7 @@ def _begun(exploration: Exploration, folder: Path, base: Base, store: Store) -> 
             id=store.begin(exploration.name, json.dumps(config), digest_of(config)),
             simulator=simulator(),
             program_file=base.program,
-            program_sha256=hashlib.sha256(base.source).hexdigest(),
+            program_sha256=base.digest,
             base=base_assignment(exploration.run, exploration.space.parameters),
             config=config,
             run_file=base.path,
@@ -358,7 +358,7 @@ def _expect_resumable(
         message = f"keeps its points in {info.store}; leave --store out, {another} for a new exploration"
         raise ArgumentError(Diagnostic(message, str(info.folder)))
     before = {**_flat(info.config), "the program": info.program_sha256[:12], "the simulator": info.simulator}
-    digest = hashlib.sha256(base.source).hexdigest()
+    digest = base.digest
     now = {**_flat(json.loads(json.dumps(exploration.resolved()))), "the program": digest[:12]}
     now["the simulator"] = simulator()
     differing = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in _WORDS]

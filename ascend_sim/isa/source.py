@@ -47,10 +47,17 @@ def refusal(message: str) -> KernelError:
     return KernelError(Diagnostic(message, where.file, where.line))
 
 
-def line_in(file: str, error: BaseException) -> int | None:
-    """The innermost line of *file* that *error* came through; None if it did not."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return next((frame.lineno for frame in reversed(frames) if frame.filename == file), None)
+def place_in(file: str, error: BaseException) -> SourceLine | None:
+    """The innermost line that *error* came through in *file* or another file of its folder; None if in none.
+
+    What is installed, and the DSL itself, may lie in that folder, too, and does not count.
+    """
+    folder = Path(file).parent
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        own = Path(frame.filename).is_relative_to(folder) and "site-packages" not in frame.filename
+        if frame.filename == file or (own and not frame.filename.startswith(f"{_PACKAGE}/")):
+            return SourceLine(frame.filename, frame.lineno or 1)
+    return None
 
 
 def named(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from ascend_sim.config import Chip
 from ascend_sim.errors import ArgumentError, BudgetError, Diagnostic, KernelError, ProgramError
 from ascend_sim.isa.operands import GlobalTensor, expect_shape, round_up
-from ascend_sim.isa.source import line_in, named, refusal, user_line
+from ascend_sim.isa.source import named, place_in, refusal, user_line
 from ascend_sim.isa.words import CoreKind, Space
 from ascend_sim.kernel.arguments import shown
 from ascend_sim.kernel.collector import collector_paused
@@ -351,5 +351,6 @@ def _guarded(definition: Kernel, run: Callable[[], None], recordings: Recordings
         raise
     except (Exception, SystemExit) as error:
         message = f"kernel '{definition.name}' failed with {named(error)}"
-        line = line_in(definition.file, error)
-        raise ProgramError(Diagnostic(message, definition.file, definition.line if line is None else line)) from error
+        place = place_in(definition.file, error)
+        at = (definition.file, definition.line) if place is None else (place.file, place.line)
+        raise ProgramError(Diagnostic(message, *at)) from error

@@ -53,7 +53,7 @@ FILES = (
         "a package that is not installed",
         "import no_such_package  # here\n",
         "here: cannot be imported: ModuleNotFoundError: No module named 'no_such_package'; a program can "
-        "import what is installed, but no file beside it",
+        "import what is installed and what lies beside it",
     ),
     program(
         "a name that the library has not",
