@@ -21,7 +21,8 @@ from ascend_sim.report.style import HATCHES, PALETTE, write_figure
 from ascend_sim.simulate import simulate
 
 BUFFERS = {"single": ("kv_buffers=1", "l0_buffers=1"), "several": ("kv_buffers=3", "l0_buffers=2")}
-RESCALINGS = {"mul": "multiplied on the vector cores", "add": "integer atomic add (AMLA)"}
+RESCALINGS = {"mla_base": "multiplied on the vector cores", "amla": "integer atomic add (AMLA)"}
+"""The programs, and how they rescale."""
 MEASURED = 614.0, 86.8
 """TFLOPS of AMLA on silicon and its share of the peak in percent, at its best shape (arXiv 2509.25224)."""
 
@@ -32,7 +33,7 @@ class Variant:
 
     buffers: str
     preload: int
-    rescale: str
+    program: str
     result: RunResult
 
     @property
@@ -40,7 +41,7 @@ class Variant:
         """Its line of the Markdown table."""
         result = self.result
         return (
-            f"| {self.preload} | {self.rescale} | {self.buffers} | {result.time_us:.1f} | {result.tflops:.1f} "
+            f"| {self.preload} | {self.program} | {self.buffers} | {result.time_us:.1f} | {result.tflops:.1f} "
             f"| {result.pipes['aic_cube_ratio']:.3f} | {result.flops_utilization:.1%} |"
         )
 
@@ -50,8 +51,8 @@ def bars(variants: list[Variant]) -> Figure:
     figure = Figure(figsize=(7.2, 3.8), layout="constrained")
     axes = figure.subplots()
     groups = [(buffers, preload) for buffers in BUFFERS for preload in (0, 1)]
-    for number, (rescale, label) in enumerate(RESCALINGS.items()):
-        by_group = {(one.buffers, one.preload): one for one in variants if one.rescale == rescale}
+    for number, (program, label) in enumerate(RESCALINGS.items()):
+        by_group = {(one.buffers, one.preload): one for one in variants if one.program == program}
         own = [by_group[group] for group in groups]
         places = [position + 0.38 * (number - 0.5) for position in range(len(groups))]
         drawn = axes.bar(
@@ -76,13 +77,13 @@ def draw(
     overrides: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change every run.")] = [],  # noqa: B006
 ) -> None:
     """Simulate all combinations, print the table and draw it."""
-    typer.echo("| preload | rescale | L1 and L0 buffers | time (us) | TFLOPS | cube ratio | utilisation |")
+    typer.echo("| preload | program | L1 and L0 buffers | time (us) | TFLOPS | cube ratio | utilisation |")
     typer.echo("|---|---|---|---:|---:|---:|---:|")
     variants = []
-    for buffers, preload, rescale in itertools.product(BUFFERS, (0, 1), RESCALINGS):
-        settings = [f"schedule.preload={preload}", f"schedule.rescale={rescale}", *overrides]
+    for buffers, preload, program in itertools.product(BUFFERS, (0, 1), RESCALINGS):
+        settings = [f"schedule.preload={preload}", f"program={program}", *overrides]
         settings += [f"tiling.{setting}" for setting in BUFFERS[buffers]]
-        variants.append(Variant(buffers, preload, rescale, simulate(load_run("amla_decode", settings)).result))
+        variants.append(Variant(buffers, preload, program, simulate(load_run("amla_decode", settings)).result))
         typer.echo(variants[-1].row)
     write_figure(out, bars(variants))
     typer.echo(f"written: {out}")

@@ -33,7 +33,7 @@ SMALL = {
 """Overrides under which every line of a program is still traced, on one block."""
 VARIANTS = [
     *((name, ()) for name in SMALL),
-    ("amla_small", ("schedule.rescale=mul",)),
+    ("amla_small", ("program=mla_base",)),
     ("gemm_small", ("launch.blocks=2", "schedule.split_k=2", "tiling.unit_flag=false")),
 ]
 CAUGHT = 0.95

@@ -23,7 +23,7 @@ def schedule(run: str, overrides: list[str]) -> Schedule:
     ("run", "overrides"),
     [
         ("amla_small", []),
-        ("amla_small", ["schedule.rescale=mul", "schedule.preload=0"]),
+        ("amla_small", ["program=mla_base", "schedule.preload=0"]),
         ("softmax", ["launch.blocks=3", "chip.scalar.queue_depth=4"]),
         ("softmax", ["launch.blocks=3", "chip.scalar.issue_cycles=3", "chip.scalar.queue_depth=9"]),
         ("softmax", ["launch.blocks=2", "chip.scalar.issue_cycles=40"]),

@@ -60,7 +60,7 @@ def same(program: Program, chip: Chip, symmetry: bool = True) -> Schedule:
         ("gemm_1536", ["chip.l2.bytes=1048576", *SLOW_HBM]),
         ("flash_attention_small", []),
         ("amla_small", []),
-        ("amla_small", ["schedule.rescale=mul", "schedule.preload=0"]),
+        ("amla_small", ["program=mla_base", "schedule.preload=0"]),
         ("amla_small", ["chip.launch.mix_skew_cycles=0", "problem.kv_tokens=1024"]),
         ("amla_small", ["chip.l2.bytes=1048576", "chip.l2.total_bytes_per_cycle=200.0"]),
     ],

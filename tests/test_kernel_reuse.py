@@ -139,8 +139,9 @@ def everything(program: Program) -> object:
             "amla_small",
             [
                 {}, {"tiling.c1_l0_depth": "48"}, {"tiling.kv_buffers": "2"}, {"schedule.preload": "0"},
-                {"tiling.vector_rows": "8"}, {"tiling.c1_l0_depth": "48"}, {"schedule.rescale": "mul"},
+                {"tiling.vector_rows": "8"}, {"tiling.c1_l0_depth": "48"}, {"problem.causal": "true"},
                 {"tiling.task_keys": "256"}, {"problem.kv_tokens": "640"}, {"launch.blocks": "2"},
+                {"schedule.split_kv": "2"}, {"problem.paged": "{tokens: 64}"},
                 {"chip.cores.aiv_per_aic": "1"}, {"chip.buffers.l1_bytes": "1048576"}, {},
             ],
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -209,10 +210,16 @@ def never_slower(cycles: list[int]) -> bool:
 
 WORK = {
     "gemm": gemm(512, 1024, 512),
-    "amla": amla([600, 1100, 513, 64], batch=4),
+    "amla": amla([600, 1100, 64], batch=3),
     "vector_add": {"problem": {"length": 300_000, "tile": 4096}},
     "softmax": {"problem": {"rows": 500, "columns": 500}},
 }
+
+
+@cache
+def work(name: str) -> Program:
+    """The program of WORK called *name*."""
+    return traced(name, WORK[name], SMALL)
 
 
 @pytest.mark.parametrize("name", list(WORK))
@@ -239,7 +246,8 @@ WORK = {
 )
 def test_more_of_the_chip_is_never_slower(name: str, overrides: list[str]) -> None:
     """More bandwidth and longer queues never cost time."""
-    cycles = [timed(name, WORK[name], chip("ascend910c", *DIE, override)).cycles for override in overrides]
+    program = work(name)  # the same one for all: none of these figures is seen by a kernel
+    cycles = [simulate_timing(program, chip("ascend910c", *DIE, override)).cycles for override in overrides]
 
     assert never_slower(cycles), dict(zip(overrides, cycles, strict=True))
 

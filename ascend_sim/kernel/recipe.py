@@ -30,7 +30,7 @@ class Recipes:
 
     def __init__(self, number: Callable[[object], int]) -> None:
         self._number = number
-        self._functions: dict[CodeType, tuple[tuple[str, ...], list[object], int]] = {}
+        self._functions: dict[CodeType, tuple[tuple[str, ...], list[object], list[tuple[FunctionType, int]], int]] = {}
         self._objects: dict[int, tuple[list[object], int]] = {}
         self._models: dict[int, tuple[BaseModel, Hashable]] = {}
         self._globals: dict[CodeType, tuple[str, ...]] = {}
@@ -49,7 +49,11 @@ class Recipes:
         code = function.__code__
         known = self._functions.get(code)
         if known is not None and _same(known[1], _read_by(function, known[0])):
-            return known[2]
+            for helper, recipe in known[2]:
+                if self._of_function(helper) != recipe:
+                    break
+            else:
+                return known[3]
         names = self._globals.get(code)
         if names is None:
             scope = function.__globals__
@@ -60,9 +64,16 @@ class Recipes:
         defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
         fixed = tuple([self._of_value("a default", value, function) for value in defaults])
         recipe = self._number((code, closed, fixed, self._of_globals(function, names)))
-        if all(isinstance(value, (*_VALUES, Ring)) for value in values):
-            self._functions[code] = names, values, recipe
+        helpers = [value for value in values if isinstance(value, FunctionType)]
+        steady = all(isinstance(value, (*_VALUES, Ring, FunctionType)) for value in values)
+        if steady and all(map(self._is_leaf, helpers)):
+            self._functions[code] = names, values, [(one, self._of_function(one)) for one in helpers], recipe
         return recipe
+
+    def _is_leaf(self, function: FunctionType) -> bool:
+        """Whether *function* is known, and calls no other function whose values could change in turn."""
+        known = self._functions.get(function.__code__)
+        return known is not None and not known[2]
 
     def _of_globals(self, function: FunctionType, names: tuple[str, ...]) -> Hashable:
         """The values of the module that the function reads: constants, tables of constants and helper functions."""

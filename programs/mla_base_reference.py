@@ -1,0 +1,5 @@
+"""What the kernel beside is checked against."""
+
+from attention.mla_reference import reference
+
+__all__ = ["reference"]
