@@ -22,6 +22,8 @@ Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 SMALL = {
     "amla_decode": {"batch": "1", "heads": "16", "query_tokens": "1", "kv_tokens": "100"},
+    "amla_long": {"heads": "16", "query_tokens": "1", "kv_tokens": "100", "blocks": "2"},
+    "amla_ragged": {"heads": "16", "kv_tokens": "[30, 60, 100]", "blocks": "2"},
     "amla_small": {"heads": "16", "query_tokens": "1", "kv_tokens": "[60, 100]"},
     "flash_attention": {"query_tokens": "20", "kv_tokens": "70"},
     "flash_attention_small": {"heads": "2", "kv_heads": "1", "query_tokens": "20", "kv_tokens": "70", "blocks": "2"},
@@ -32,6 +34,9 @@ SMALL = {
     "gemm_catlass_a2": {"m": "64", "n": "80", "k": "96"},
     "gemm_small": {"m": "70", "n": "50", "k": "40"},
     "microbench": {"bytes": "1024", "count": "3"},
+    "mla_base": {"batch": "1", "heads": "16", "query_tokens": "1", "kv_tokens": "100"},
+    "pasa": {"heads": "2", "kv_heads": "1", "query_tokens": "20", "kv_tokens": "70"},
+    "pasa_small": {"heads": "2", "kv_heads": "1", "query_tokens": "20", "kv_tokens": "70", "blocks": "2"},
     "softmax": {"rows": "16", "columns": "100"},
     "vector_add": {"length": "3000", "tile": "1024"},
 }

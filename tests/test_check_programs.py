@@ -22,9 +22,14 @@ from ascend_sim.simulate import prepare
 ROOT = Path(__file__).parent.parent
 SHORTER = {
     "amla_decode": ("problem.batch=4", "problem.kv_tokens=1100", "launch.blocks=4"),
+    "amla_long": ("problem.kv_tokens=4000", "launch.blocks=4"),
+    "mla_base": ("problem.batch=4", "problem.kv_tokens=1100", "launch.blocks=4"),
     "flash_attention": ("problem.query_tokens=512", "problem.kv_tokens=1024", "launch.blocks=4"),
     "gemm": ("problem.m=512", "problem.n=512", "problem.k=512", "launch.blocks=4", "schedule.grid=[2,2]"),
     "gemm_bp0047": ("problem.m=1024", "problem.n=1280", "problem.k=512"),
+    "pasa": (
+        "problem.heads=4", "problem.kv_heads=2", "problem.query_tokens=512", "problem.kv_tokens=384", "launch.blocks=4",
+    ),
     "softmax": ("problem.rows=300",),
 }
 """Runs whose check takes long, with fewer repetitions of the same."""
@@ -46,12 +51,12 @@ def test_every_bundled_run_is_clean(name: str) -> None:
     assert checked.instructions > 0
 
 
-@pytest.mark.parametrize("rescale", ["add", "mul"])
+@pytest.mark.parametrize("program", ["amla", "mla_base"])
 @pytest.mark.parametrize("preload", [0, 1, 2])
-def test_every_schedule_of_amla_is_clean(rescale: str, preload: int) -> None:
+def test_every_schedule_of_mla_is_clean(program: str, preload: int) -> None:
     """The order holds for each choice that the run file offers, with single buffers as well."""
     for buffers in (1, 2):
-        overrides = [f"schedule.rescale={rescale}", f"schedule.preload={preload}", f"tiling.l0_buffers={buffers}"]
+        overrides = [f"program={program}", f"schedule.preload={preload}", f"tiling.l0_buffers={buffers}"]
         more = [f"tiling.kv_buffers={buffers}", "problem.batch=2", "problem.kv_tokens=[300,70]", "launch.blocks=1"]
         checked = check(load_run("amla_small", [*SMALL["amla_small"], *overrides, *more]))
 

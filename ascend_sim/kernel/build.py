@@ -40,17 +40,18 @@ class Parameters(BaseModel):
 class GlobalMemory:
     """The tensors of a kernel in global memory; a declared tensor is an attribute under its name.
 
-    *blocks* is the number of blocks that will run, for workspaces with a part for each. A tensor lies behind all that
-    were declared before it, at a multiple of *alignment* bytes, or at the byte address *at*, a multiple of 32 B. Raise
-    a KernelError if it overlaps another one, or if a tensor, once one has been placed, reaches beyond *limit* bytes.
-    *declarations* are in order of address, and all lie below byte *size*.
+    *blocks* is the number of blocks that will run, and *dies* that of the dies they run on, for workspaces with a part
+    for each. A tensor lies behind all that were declared before it, at a multiple of *alignment* bytes, or at the byte
+    address *at*, a multiple of 32 B. Raise a KernelError if it overlaps another one, or if a tensor, once one has been
+    placed, reaches beyond *limit* bytes. *declarations* are in order of address, and all lie below byte *size*.
     """
 
     recipe_key = "gm"
     """Tensors are declared before any stage is recorded, so a stage may use them freely."""
 
-    def __init__(self, alignment: int, blocks: int, limit: int) -> None:
+    def __init__(self, alignment: int, blocks: int, limit: int, dies: int = 1) -> None:
         self.blocks = blocks
+        self.dies = dies
         self._alignment = alignment
         self._limit = limit
         self._windows: dict[str, GlobalTensor] = {}
@@ -212,6 +213,11 @@ def block_count(definition: Kernel, chip: Chip, blocks: int | None) -> int:
     return most if blocks is None else blocks
 
 
+def _die_blocks(definition: Kernel, chip: Chip) -> int:
+    """How many blocks a die of *chip* runs."""
+    return chip.cores.aic_per_die.value * (chip.cores.aiv_per_aic.value if definition.cores == "vector" else 1)
+
+
 class Building:
     """A kernel on its way to a Program, traced block by block; no more than *most_faults* are collected.
 
@@ -226,7 +232,8 @@ class Building:
     ) -> None:
         self._definition, self._parameters, self._chip = definition, parameters, chip
         self.blocks = block_count(definition, chip, blocks)
-        self._gm = GlobalMemory(chip.l2.line_bytes.value, self.blocks, chip.dies.value * chip.hbm.bytes.value)
+        dies = -(-self.blocks // _die_blocks(definition, chip))
+        self._gm = GlobalMemory(chip.l2.line_bytes.value, self.blocks, chip.dies.value * chip.hbm.bytes.value, dies)
         self._recordings = Recordings(most_faults)
         self._streams: list[Stream] = []
         self._uses: dict[tuple[CoreKind, Space], BufferUse] = {}
@@ -283,9 +290,9 @@ class Building:
     def _trace(self, core_id: CoreId, index: int) -> Stream:
         definition, chip, parameters = self._definition, self._chip, self._seen[core_id.kind]
         per_group = chip.cores.aiv_per_aic.value
-        die_blocks = chip.cores.aic_per_die.value * (per_group if definition.cores == "vector" else 1)
         tracer = Tracer(core_id, chip, self._recordings, definition.auto_barrier)
-        core = Core(tracer, index, self.blocks, die_blocks, per_group if definition.cores == "mix" else 1)
+        subs = per_group if definition.cores == "mix" else 1
+        core = Core(tracer, index, self.blocks, _die_blocks(definition, chip), subs)
 
         def trace() -> None:
             with tracer.active():
