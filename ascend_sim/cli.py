@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ascend_sim.commands import accuracy, compare, explore, report, timeline, traces, why
+from ascend_sim.commands import accuracy, compare, explore, numerics, report, timeline, traces, why
 from ascend_sim.commands.shared import NAME, Overrides, complain, progress, refuse_program, short
 from ascend_sim.errors import ArgumentError, AscendSimError, BudgetError, SimulatedProgramError, UserError
 
@@ -154,9 +154,9 @@ def check_(
 
 
 def list_(
-    what: Annotated[str, typer.Argument(help="chips, programs, configs or explorations", metavar="WHAT")],
+    what: Annotated[str, typer.Argument(help="chips, programs, configs, explorations or studies", metavar="WHAT")],
 ) -> None:
-    """List the bundled chips, programs, configs (runs) or explorations."""
+    """List the bundled chips, programs, configs (runs), explorations or studies."""
     from ascend_sim.examples import described
 
     rows = list(described(what))
@@ -211,6 +211,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "report": report.report,
     "compare": compare.compare,
     "check": check_,
+    "numerics": numerics.numerics,
     "show": show,
     "list": list_,
     "init": init,

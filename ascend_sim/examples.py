@@ -1,4 +1,4 @@
-"""What is bundled (chips, programs, runs, explorations), which run shows a program, and a copy to start from."""
+"""What is bundled (chips, programs, runs, explorations, studies), which run shows a program, and an example to copy."""
 
 from __future__ import annotations
 
@@ -8,12 +8,21 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, get_args
 
-from ascend_sim.config import Document, bundled, find_chip, find_exploration, find_program, find_run, names
+from ascend_sim.config import (
+    Document,
+    bundled,
+    find_chip,
+    find_exploration,
+    find_program,
+    find_run,
+    find_study,
+    names,
+)
 from ascend_sim.config.locate import Kind
 from ascend_sim.errors import ArgumentError, ConfigError, Diagnostic, InternalError, ProgramError
 from ascend_sim.report.files import write_files
 
-Listed = Literal["chips", "programs", "configs", "explorations"]
+Listed = Literal["chips", "programs", "configs", "explorations", "studies"]
 EXAMPLE = "vector_add"
 
 
@@ -31,6 +40,7 @@ def described(what: str) -> Iterator[tuple[str, str]]:
             "chips": (find_chip, "chips"),
             "configs": (find_run, "runs"),
             "explorations": (find_exploration, "explorations"),
+            "studies": (find_study, "studies"),
         }
         find, kind = kinds[what]
         for name in names(kind):

@@ -5,7 +5,15 @@ from __future__ import annotations
 from ascend_sim.config.chip import Chip, DrainPath, GmPath, GmReadPath, MovePath, VectorRow
 from ascend_sim.config.chip_file import load_chip
 from ascend_sim.config.figure import Figure, unit_of
-from ascend_sim.config.locate import bundled, find_chip, find_exploration, find_program, find_run, names
+from ascend_sim.config.locate import (
+    bundled,
+    find_chip,
+    find_exploration,
+    find_program,
+    find_run,
+    find_study,
+    names,
+)
 from ascend_sim.config.overrides import Override, parse_override
 from ascend_sim.config.run import DataConfig, LaunchConfig, RunConfig, load_run, rerun, varied
 from ascend_sim.config.yaml_document import Document
@@ -28,6 +36,7 @@ __all__ = [
     "find_exploration",
     "find_program",
     "find_run",
+    "find_study",
     "load_chip",
     "load_run",
     "names",

@@ -10,11 +10,15 @@ from typing import Literal
 from ascend_sim.config import _messages
 from ascend_sim.errors import ConfigError, Diagnostic, ProgramError
 
-Kind = Literal["chips", "runs", "programs", "explorations"]
+Kind = Literal["chips", "runs", "programs", "explorations", "studies"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_SUFFIX = {"chips": ".yaml", "runs": ".yaml", "programs": ".py", "explorations": ".yaml"}
-_FOLDER = {"chips": "configs/chips", "runs": "configs/runs", "programs": "programs", "explorations": "configs/explore"}
+_SUFFIX = {"chips": ".yaml", "runs": ".yaml", "programs": ".py", "explorations": ".yaml", "studies": ".yaml"}
+_FOLDER = {
+    "chips": "configs/chips", "runs": "configs/runs", "programs": "programs", "explorations": "configs/explore",
+    "studies": "configs/studies",
+}  # fmt: skip
+_ONE = {"studies": "study"}
 # Looking for the line is enough for the files of this project, and spares parsing every chip to list them.
 _ABSTRACT = re.compile(r"^abstract:\s*true\b", re.MULTILINE)
 
@@ -51,6 +55,11 @@ def find_exploration(name_or_path: str) -> Path:
     return _find("explorations", name_or_path, None, ConfigError)
 
 
+def find_study(name_or_path: str) -> Path:
+    """Return the file of a study of a bundled name or a path; raise a ConfigError."""
+    return _find("studies", name_or_path, None, ConfigError)
+
+
 def find_program(name_or_path: str, relative_to: Path | None = None) -> Path:
     """Return the program file of a bundled name or a path, as find_chip() does; raise a ProgramError."""
     return _find("programs", name_or_path, relative_to, ProgramError)
@@ -59,7 +68,7 @@ def find_program(name_or_path: str, relative_to: Path | None = None) -> Path:
 def _find(
     kind: Kind, wanted: str, relative_to: Path | None, error: type[ConfigError] | type[ProgramError]
 ) -> Path:
-    what = kind.removesuffix("s")
+    what = _ONE.get(kind, kind.removesuffix("s"))
     known = names(kind)
     if Path(wanted).suffix in (".yaml", ".yml", ".py") or "/" in wanted:
         folder = relative_to or Path()

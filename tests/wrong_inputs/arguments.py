@@ -86,7 +86,7 @@ CASES = (
     command(
         "a list that does not exist",
         "list chip",
-        "there is no list of 'chip'; did you mean 'chips'? (chips, programs, configs, explorations)",
+        "there is no list of 'chip'; did you mean 'chips'? (chips, programs, configs, explorations, studies)",
     ),
     command(
         "init onto a file",

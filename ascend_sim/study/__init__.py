@@ -1,0 +1,1 @@
+"""Studies of accuracy: attention algorithms in the number formats of the chip, against softmax attention in float64."""
