@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint check fuzz bench bench-explore ablation errors plots clean
+.PHONY: run test lint check fuzz bench bench-explore ablation attention errors plots clean
 
 run: $(VENV)/.runtime
 	$(BIN)/ascend-sim run amla_decode
@@ -34,16 +34,22 @@ bench-explore: $(VENV)/.dev
 ablation: $(VENV)/.runtime
 	$(BIN)/python plots/amla_ablation.py --out plots/amla_ablation.png
 
+# The tables and figures of docs/algorithms.md; about six minutes.
+attention: $(VENV)/.runtime
+	$(BIN)/python plots/preload_condition.py --out plots/preload_condition.png
+	$(BIN)/python plots/attention_times.py --out plots/attention_times.png
+
 # The table that every result quotes as its expected error; it must follow each change of the model or of its figures.
 errors: $(VENV)/.runtime
 	$(BIN)/python -m ascend_sim.validation.expected
 
 # All figures of plots/, from scratch; the flagship is simulated some twenty times.
-plots: $(VENV)/.runtime ablation
+plots: $(VENV)/.runtime ablation attention
 	$(BIN)/python plots/amla_preload.py --out plots/amla_preload.png
 	$(BIN)/python plots/amla_inside.py --out plots
 	$(BIN)/python plots/amla_utilization.py --out plots/amla_utilization.png
 	$(BIN)/python plots/roofline.py --out plots/roofline.png
+	$(BIN)/python plots/mul_by_add.py --out plots/mul_by_add.png
 
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; write make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

@@ -40,7 +40,8 @@ from ascend_sim.isa.vector_ops import VECTOR_OPS
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PARTS = ("how-to", "reference", "errors")
-PAGES = ["tutorial.md", *sorted(str(page.relative_to(DOCS)) for page in DOCS.glob("*/*.md") if page.parts[-2] in PARTS)]
+FILED = sorted(str(page.relative_to(DOCS)) for page in DOCS.glob("*/*.md") if page.parts[-2] in PARTS)
+PAGES = ["tutorial.md", "algorithms.md", *FILED]
 FENCE = re.compile(r"^```(?P<language>\w+)(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
