@@ -192,7 +192,23 @@ def accuracy_of(
             raise ProgramError(Diagnostic(f"{wanted}, but some are NaN or infinite", str(reference)))
         expected[name] = values
     formats = {tensor.name: tensor.dtype for tensor in program.tensors}
-    return compare(outputs, expected, formats, reference.name), []
+    return compare(outputs, expected, formats, reference.name, _tolerance(loaded, parameters, str(reference))), []
+
+
+def _tolerance(loaded: LoadedProgram, parameters: Parameters, file: str) -> float | None:
+    """The relative error that the algorithm may have with these *parameters*, as its reference *file* says."""
+    if loaded.tolerance is None:
+        return None
+    try:
+        found: object = loaded.tolerance(parameters)
+    except (Exception, SystemExit) as error:
+        place = place_in(file, error)
+        at = (file, None) if place is None else (place.file, place.line)
+        raise ProgramError(Diagnostic(f"tolerance() failed with {named(error)}", *at)) from error
+    if found is not None and not (isinstance(found, float) and 0.0 < found < 1.0):
+        message = f"tolerance(parameters) returned {found!r}; return a relative error between 0 and 1, or None"
+        raise ProgramError(Diagnostic(message, file))
+    return found
 
 
 def _reference(

@@ -91,7 +91,7 @@ class Tiling(forward.Tiling):
 class Schedule(forward.Schedule):
     """QK and P run *preload* tiles ahead of PV and GU; *sync_period* slots of a FIFO are given back at a time."""
 
-    preload: Annotated[int, Field(ge=0)] = 3
+    preload: Annotated[int, Field(ge=1)] = 3
     fifo: Annotated[int, Field(ge=1, le=15)] = 5
     sync_period: Extent = 2
 

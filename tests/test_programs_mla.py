@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from ascend_sim.engine.functional import generated_inputs
 from ascend_sim.engine.machine import simulate_timing
-from ascend_sim.errors import KernelError
 from ascend_sim.kernel import AIC, Program
 
 PACKAGE = chip("ascend910c")
@@ -75,11 +74,11 @@ FULL = {"batch": 2, "heads": 128, "query_tokens": 3, "kv_tokens": [700, 1500], "
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize(("output", "vector_rows"), [("bf16", 16), ("fp32", 8)])
-def test_full_heads_with_everything(program: str, output: str, vector_rows: int) -> None:
+@pytest.mark.parametrize("output", ["bf16", "fp32"])
+def test_full_heads_with_everything(program: str, output: str) -> None:
     """128 heads of the real size, three query tokens, causal, paged and in parts: 384 rows in blocks of 256 and 128."""
     problem = {**FULL, "paged": {"tokens": 128}, "output": output}
-    sections = {"problem": problem, "schedule": {"split_kv": 2}, "tiling": {"vector_rows": vector_rows}}
+    sections = {"problem": problem, "schedule": {"split_kv": 2}}
 
     assert error(run(program, sections, PACKAGE, blocks=3)) < limit(sections)
 
@@ -292,10 +291,11 @@ def test_what_does_not_fit_is_refused(
         traced(program, {"problem": problem, **more}, PACKAGE)
 
 
-def test_more_than_ub_is_refused_by_name() -> None:
-    """AMLA in parts with fp32 output does not fit with 16 rows a vector step; the message lists who takes UB."""
-    sections = {"problem": {"batch": 1, "kv_tokens": 4096, "output": "fp32"}, "schedule": {"split_kv": 8}}
+def test_more_parts_than_tasks_take_no_memory() -> None:
+    """A part has at least a task: to ask for more gives as many parts as there are tasks, and memory for these."""
+    problem = {"batch": 2, "heads": 16, "kv_tokens": [600, 1100], **SMALL}
+    asked = ({"split_kv": number} for number in (3, 100_000))
+    programs = [traced("amla", {"problem": problem, "schedule": schedule}, PACKAGE, 4) for schedule in asked]
 
-    with pytest.raises(KernelError, match=r"UB overflows at buffer 'row_[nc]'.*out\[1\] 32768.*make tiles smaller"):
-        traced("amla", sections, PACKAGE)
-    traced("amla", {**sections, "tiling": {"vector_rows": 8}}, PACKAGE)
+    assert programs[0].gm_bytes == programs[1].gm_bytes
+    assert programs[0].streams[0].length == programs[1].streams[0].length

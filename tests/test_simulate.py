@@ -127,3 +127,32 @@ def test_blocks_without_work_are_named() -> None:
     ]
     assert enough.result.warnings == []
     assert enough.result.cycles < idle.result.cycles
+
+
+def with_tolerance(folder: Path, body: str) -> Path:
+    """A run of x + 1 whose reference is 1 % off, and says with *body* which error is allowed."""
+    run = write_run(folder, reference="return {'y': 1.01 * (inputs['x'] + 1)}")
+    with (folder / "kernel_reference.py").open("a", encoding="utf-8") as file:
+        file.write(f"\n\ndef tolerance(parameters):\n    {body}\n")
+    return run
+
+
+def test_a_reference_may_allow_a_larger_error(tmp_path: Path) -> None:
+    """An algorithm less accurate than its formats passes with the error that its reference allows, and no other."""
+    assert simulate(load_run(with_tolerance(tmp_path / "wide", "return 0.02"))).fault is None
+    for name, body in (("narrow", "return 0.005"), ("none", "return None")):
+        assert simulate(load_run(with_tolerance(tmp_path / name, body))).fault is not None
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return 2.0", r"tolerance\(parameters\) returned 2.0; return a relative error between 0 and 1, or None"),
+        ("return 'much'", r"tolerance\(parameters\) returned 'much'"),
+        ("return 1 / 0", r"kernel_reference.py:6: tolerance\(\) failed with ZeroDivisionError"),
+    ],
+)
+def test_a_tolerance_that_is_none_is_refused(tmp_path: Path, body: str, message: str) -> None:
+    """What is no relative error is refused at the file that says it."""
+    with pytest.raises(ProgramError, match=message):
+        simulate(load_run(with_tolerance(tmp_path, body)))

@@ -94,6 +94,8 @@ def wrong_value(error: Any, loc: Sequence[str | int]) -> str:
     if kind == "literal_error":
         ending = _near_literal(value, context)
         return f"{name}must be one of {context['expected']}, but it is {shown(value)}{ending}"
+    if kind == "too_short":
+        return f"{name}must have at least {context['min_length']} item(s), but it is {shown(value)}"
     if kind == "value_error":
         return f"{name}{context['error']}"
     return f"{name}{error['msg'][:1].lower()}{error['msg'][1:]}, but it is {shown(value)}"

@@ -129,8 +129,10 @@ class Document:
             places.setdefault(self._written((*at, *detail["loc"])), []).append(detail)
         for written, here in places.items():
             # Where one type of a union took the value, what it says of the value or of a part of it is the fault.
-            limits = [detail for detail in here if not _messages.is_type_error(detail)]
             inside = any(other[: len(written)] == written != other for other in places)
+            # An item that is refused does not count for pydantic, and so its list may be said to be too short, too.
+            here = [detail for detail in here if not (inside and detail["type"] == "too_short")]
+            limits = [detail for detail in here if not _messages.is_type_error(detail)]
             if limits:
                 yield from (self._wrong_value(detail, (*at, *detail["loc"])) for detail in limits)
             elif len(here) == 1 and not inside:

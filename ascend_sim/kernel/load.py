@@ -29,13 +29,15 @@ class LoadedProgram:
     """The kernel of a program file, and what it is checked against.
 
     *reference*(inputs, parameters) computes the outputs in float64 from the same inputs; None if the file
-    `NAME_reference.py` does not exist beside the program. *sources* are the files that the kernel was loaded from: the
-    program first, then what it imports from its folder.
+    `NAME_reference.py` does not exist beside the program. *tolerance*(parameters), if that file has it, says which
+    relative error the algorithm itself may have; None where it has no more than its formats. *sources* are the files
+    that the kernel was loaded from: the program first, then what it imports from its folder.
     """
 
     path: Path
     kernel: Kernel
     reference: Reference | None
+    tolerance: Callable[[Any], float | None] | None
     sources: Sources
 
 
@@ -53,12 +55,14 @@ def load_program(path: Path, sources: Sources | None = None) -> LoadedProgram:
         message = f"a program file holds exactly one function decorated with @asc.kernel(...); found: {found}"
         raise ProgramError(Diagnostic(f"{message}; {way_out}", str(path), kernels[1].line if kernels else None))
     beside = path.with_name(f"{path.stem}_reference.py")
-    reference = None
+    reference = tolerance = None
     if sources is None and beside.exists():
-        reference = getattr(_import(beside)[0], "reference", None)
+        found_beside, _ = _import(beside)
+        reference = getattr(found_beside, "reference", None)
+        tolerance = getattr(found_beside, "tolerance", None)
         if not callable(reference):
             raise ProgramError(Diagnostic("the file must define reference(inputs, parameters)", str(beside)))
-    return LoadedProgram(path, kernels[0], reference, read)
+    return LoadedProgram(path, kernels[0], reference, tolerance, read)
 
 
 def _import(path: Path, sources: Sources | None = None) -> tuple[ModuleType, Sources]:

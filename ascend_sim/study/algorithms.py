@@ -85,7 +85,7 @@ class Algorithm(Strict):
     @property
     def name(self) -> str:
         """The name in tables."""
-        return self.label or self.algorithm
+        return self.label.strip() or self.algorithm
 
     @property
     def format(self) -> DType:

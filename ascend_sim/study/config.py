@@ -23,6 +23,8 @@ Item = TypeVar("Item", Algorithm, Distribution)
 
 MOST_SCORES = 2**26
 """Scores of a head; the reference holds all of them in float64."""
+MOST_NUMBERS = 2**29
+"""Numbers of the keys of a head; the reference holds all of them in float64, 4 GiB."""
 
 
 class Comparison(Strict):
@@ -187,12 +189,18 @@ def _repeated(
 
 
 def _too_large(document: Document, shape: LatentShape | HeadShape) -> Iterator[Diagnostic]:
-    rows = shape.queries[0]
+    rows, columns = shape.queries
     for index, keys in enumerate(shape.keys):
         if rows * keys > MOST_SCORES:
             message = (
                 f"{rows:,} rows x {keys:,} keys are {rows * keys:,} scores of a head, which the reference holds at "
                 f"once; the most are {MOST_SCORES:,}, so write {MOST_SCORES // rows:,} keys or fewer, or less rows"
+            )
+            yield document.diagnostic(("shape", "keys", index), message)
+        elif keys * columns > MOST_NUMBERS:
+            message = (
+                f"{keys:,} keys x {columns:,} columns are {keys * columns:,} numbers, which the reference holds at "
+                f"once; the most are {MOST_NUMBERS:,}, so write {MOST_NUMBERS // columns:,} keys or fewer"
             )
             yield document.diagnostic(("shape", "keys", index), message)
 

@@ -8,7 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from ascend_sim.report.style import ink_on
 from ascend_sim.study.config import Output
@@ -56,6 +56,9 @@ def grid_figure(results: Results, output: Output, family: Distribution) -> Figur
         axes.set_xlabel(family.SYMBOLS[across] if lowest else "", fontsize=FONT)
     bar = _axes(figure, (whole[0] - 0.65 - 0.1, below, 0.12, whole[1] - below - _ABOVE))
     figure.colorbar(ScalarMappable(norm, palette), cax=bar, format=FuncFormatter(lambda value, _: f"{value:.0e}"))
+    bar.yaxis.set_minor_formatter(NullFormatter())
+    if norm.vmax is not None and norm.vmin is not None and norm.vmax < 10 * norm.vmin:  # perhaps without a power of ten
+        bar.set_yticks([norm.vmin, norm.vmax], [f"{one:.1e}" for one in (norm.vmin, norm.vmax)])
     bar.tick_params(labelsize=FONT)
     bar.set_title("error", fontsize=FONT, pad=3)
     if broken:
@@ -81,7 +84,7 @@ def _norm(cells: dict[str, list[Cell]]) -> LogNorm:
     """One scale of colours for all algorithms."""
     errors = [cell.mean for grid in cells.values() for cell in grid if cell.mean]
     low, high = (min(errors), max(errors)) if errors else (1e-4, 1e-2)
-    return LogNorm(low, high if high > low else 2 * low)
+    return LogNorm(low, max(high, 2 * low))
 
 
 def _axes(figure: Figure, box: tuple[float, float, float, float]) -> Axes:

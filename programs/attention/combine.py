@@ -24,9 +24,10 @@ class PartCore(VectorCore):
     """A vector core that can also keep what belongs to a part of the keys, and put parts together."""
 
     def __init__(self, core: asc.Core, p: Parameters, wide: bool = False) -> None:
-        super().__init__(core, p, wide)
         most = max((split.parts for splits in work_of(core, p).splits for split in splits), default=1)
         self.in_parts = most > 1
+        # UB has no room for what parts need beside two tiles of fp32 on their way out, unless that is all there is
+        super().__init__(core, p, wide, out_buffers=1 if self.in_parts and p.output is fp32 and not wide else 2)
         if self.in_parts:
             self.part_m, self.part_l = (
                 core.tensor(name, Space.UB, p.slots * self.rows, fp32) for name in ("part_m", "part_l")

@@ -175,7 +175,10 @@ class Parameters(asc.Parameters):
         split = self.schedule.split_kv
         if split == "auto":
             return 2 * blocks
-        return 0 if split == 1 else split * self.problem.batch * math.ceil(self.problem.rows / self.tiling.task_rows)
+        if split == 1:
+            return 0
+        tasks = [math.ceil(length / self.tiling.task_keys) for length in self.problem.lengths]
+        return math.ceil(self.problem.rows / self.tiling.task_rows) * sum(min(split, count) for count in tasks)
 
 
 def flops(p: Parameters) -> int:

@@ -13,16 +13,17 @@ from attention.mla import FORMATS, Parameters
 class VectorCore:
     """The statistics of all rows stay in UB, scores and outputs pass through; the base of each algorithm's own core.
 
-    *wide* says that tiles leave in fp32 even if the output is narrower.
+    *wide* says that tiles leave in fp32 even if the output is narrower; *out_buffers* of them at a time.
     """
 
-    def __init__(self, core: asc.Core, p: Parameters, wide: bool = False) -> None:
+    def __init__(self, core: asc.Core, p: Parameters, wide: bool = False, out_buffers: int = 2) -> None:
         step, rows = p.tiling.vector_rows, math.ceil(p.tiling.task_rows / core.subs)
         widest = max(asc.padded_columns(p.tiling.task_keys), p.problem.latent_dim)
         self.p, self.step, self.rows, self.dtype = p, step, rows, FORMATS[p.problem.dtype]
         out_bytes = 4 if wide else p.output.bytes
         self.tile_in = core.ring("in", (Space.UB, 4 * step * widest), fill=Pipe.MTE2, drain=Pipe.V)
-        self.tile_out = core.ring("out", (Space.UB, out_bytes * step * widest), fill=Pipe.V, drain=Pipe.MTE3)
+        out = (Space.UB, out_bytes * step * widest)
+        self.tile_out = core.ring("out", out, buffers=out_buffers, fill=Pipe.V, drain=Pipe.MTE3)
         self.scratch = core.tensor("scratch", Space.UB, (step, widest // 4), fp32)
         self.blocks = core.tensor("blocks", Space.UB, (64, 8), fp32)
         # Statistics of the rows: m and l of the last key block; the divisor of the output, in slots by span
