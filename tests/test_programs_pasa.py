@@ -368,6 +368,6 @@ def test_parameters_that_do_not_fit_are_refused(changes: dict[str, Any], message
 
 
 def test_some_preload_is_needed() -> None:
-    """GU loads the products of a tile before P of the next, so without a tile ahead P and PV would wait in a circle."""
+    """GU loads products before P of the next tile, so without a tile ahead P and PV would wait in a circle."""
     with pytest.raises(ValidationError, match=r"schedule.preload\n.*greater than or equal to 1"):
         traced("pasa", {**sections(128, 256), "schedule": {"preload": 0}}, B2)

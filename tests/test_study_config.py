@@ -104,8 +104,8 @@ def test_bundled_studies_are_found_by_name(name: str) -> None:
          "409,600,000 scores of a head, which the reference holds at once; the most are 67,108,864, so write 16,384 "
          "keys or fewer, or less rows"),
         ("rows: 16, keys: [100]", "rows: 1, keys: [1000000], latent_dim: 4096", "mine.yaml:6:25: 1,000,000 keys x "
-         "4,160 columns are 4,160,000,000 numbers, which the reference holds at once; the most are 536,870,912, so write "
-         "129,055 keys or fewer"),
+         "4,160 columns are 4,160,000,000 numbers, which the reference holds at once; the most are 536,870,912, so "
+         "write 129,055 keys or fewer"),
         ("keys: [100]", "keys: [0]", "mine.yaml:6:26: shape.keys.0: must be at least 1, but it is 0"),
         ("keys: [100]", "keys: []", "mine.yaml:6:25: shape.keys: must have at least 1 item(s), but it is []"),
         ("rows: 16", "query_tokens: 16", "mine.yaml:6:8: missing key 'rows' in section 'shape'; write 'rows: ...' "
