@@ -216,3 +216,21 @@ def test_a_kernel_that_reads_and_prints_does_not_disturb_its_worker(pool: LocalP
     futures.append(pool.submit(print, "more text"))
     wait(futures)
     assert [future.result() for future in futures] == [40, b"", None]
+
+
+def test_garbage_is_looked_for_after_simulated_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that does not collect by itself does so after ten simulated points; five hundred refused ones count
+    as much."""
+    from ascend_sim.explore import worker
+
+    collected: list[int] = []
+    monkeypatch.setattr(worker, "_points", 0.0)
+    monkeypatch.setattr("gc.isenabled", lambda: False)
+    monkeypatch.setattr("gc.collect", lambda: collected.append(1))
+
+    for refused, count in ((False, 9), (True, 49)):
+        for _ in range(count):
+            worker._tidy(refused)
+        assert collected == []
+    worker._tidy(refused=False)
+    assert collected == [1]

@@ -36,6 +36,13 @@ def names(kind: Kind) -> list[str]:
     return sorted(path.stem for path in bundled(kind).glob("*" + _SUFFIX[kind]) if _is_offered(kind, path))
 
 
+def is_installed(file: str) -> bool:
+    """Whether code in *file* is of this package or another installed one, and not the user's; nor a bundled program."""
+    if Path(file).is_relative_to(_PACKAGE / "_bundled"):
+        return False
+    return Path(file).is_relative_to(_PACKAGE) or "site-packages" in file
+
+
 def find_chip(name_or_path: str, relative_to: Path | None = None) -> Path:
     """Return the file of a chip, given the name of a bundled one or a path.
 

@@ -95,7 +95,7 @@ class RunConfig:
         except ConfigError:
             raise
         except Exception as error:
-            frames = [one for one in traceback.extract_tb(error.__traceback__) if not _installed(one.filename)]
+            frames = [one for one in traceback.extract_tb(error.__traceback__) if not locate.is_installed(one.filename)]
             message = f"a validator of the parameters failed with {type(error).__name__}: {error}"
             way_out = "raise a ValueError there to refuse a value"
             at = (frames[-1].filename, frames[-1].lineno) if frames else (str(self.program_file()), None)
@@ -266,8 +266,3 @@ def _chip(document: Document, overrides: Sequence[Override]) -> tuple[Chip, str]
         name = document.path.name
         described = changed(described, change, name, f"value given in the run file {name}")
     return build_chip(overridden(described, overrides)), path.stem
-
-
-def _installed(file: str) -> bool:
-    """Whether code in *file* is of this package or an installed one, and not the user's."""
-    return Path(file).is_relative_to(Path(__file__).parents[1]) or "site-packages" in file

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from ascend_sim.config import Override
@@ -67,7 +68,7 @@ class Base:
     program: str
     sources: tuple[tuple[str, bytes], ...]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """What `digest_of` says of the sources."""
         return digest_of(self.sources)

@@ -57,7 +57,7 @@ def key_of(base: Base, assignment: Assignment) -> str:
     the source of the program and the code of the simulator. A point that the configuration refuses has a key too.
     """
     at = opened(base)
-    content: dict[str, Any] = {"program": _source(base), "simulator": simulator()}
+    content: dict[str, Any] = {"program": base.digest, "simulator": simulator()}
     try:
         run = at.run_of(assignment)
         content |= {"launch": run.launch.model_dump(mode="json"), "chip": figures_of(run.chip)}
@@ -85,11 +85,6 @@ def _figures(data: Any) -> Any:
     if "value" in data:
         return data["value"]
     return {key: _figures(value) for key, value in data.items() if key not in _TEXTS}
-
-
-@lru_cache(maxsize=4)
-def _source(base: Base) -> str:
-    return base.digest
 
 
 @cache

@@ -358,8 +358,7 @@ def _expect_resumable(
         message = f"keeps its points in {info.store}; leave --store out, {another} for a new exploration"
         raise ArgumentError(Diagnostic(message, str(info.folder)))
     before = {**_flat(info.config), "the program": info.program_sha256[:12], "the simulator": info.simulator}
-    digest = base.digest
-    now = {**_flat(json.loads(json.dumps(exploration.resolved()))), "the program": digest[:12]}
+    now = {**_flat(json.loads(json.dumps(exploration.resolved()))), "the program": base.digest[:12]}
     now["the simulator"] = simulator()
     differing = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in _WORDS]
     if differing:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from ascend_sim.config.locate import is_installed
 from ascend_sim.errors import Diagnostic, KernelError
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
@@ -54,8 +55,8 @@ def place_in(file: str, error: BaseException) -> SourceLine | None:
     """
     folder = Path(file).parent
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        own = Path(frame.filename).is_relative_to(folder) and "site-packages" not in frame.filename
-        if frame.filename == file or (own and not frame.filename.startswith(f"{_PACKAGE}/")):
+        own = Path(frame.filename).is_relative_to(folder) and not is_installed(frame.filename)
+        if own or frame.filename == file:
             return SourceLine(frame.filename, frame.lineno or 1)
     return None
 

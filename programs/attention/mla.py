@@ -160,11 +160,6 @@ class Parameters(asc.Parameters):
         """The row of the contiguous cache in which each request begins."""
         return [sum(self.problem.lengths[:request]) for request in range(self.problem.batch)]
 
-    @cached_property
-    def block_table(self) -> list[list[int]]:
-        """The pages of each request of a paged cache, in the order of its tokens."""
-        return self.problem.block_table
-
     @property
     def output(self) -> asc.DType:
         """The format of the output: that of the cache unless it is named."""

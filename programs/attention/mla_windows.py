@@ -32,7 +32,7 @@ class Windows:
         if problem.paged is None:
             first = self.p.first_tokens[request] + task.begin
             return [self.window(name, first, task.keys) for name in names]
-        size, table = problem.paged.tokens, self.p.block_table[request]
+        size, table = problem.paged.tokens, problem.block_table[request]
         begins = range(task.begin, task.behind, size)
         pages = [(table[begin // size] * size, min(size, task.behind - begin)) for begin in begins]
         return [self.window(name, first, tokens) for name in names for first, tokens in pages]

@@ -11,7 +11,7 @@ from ascend_sim import kernel as asc
 from attention.mla import Parameters
 
 COMBINING = 0.5
-"""What putting parts together is worth, in tasks of a core: some 10,000 cycles, of the 35,000 of a task."""
+"""What putting parts together is worth, in tasks of a core: 22 parts of 256 rows take 18,000 cycles, a task 37,000."""
 
 
 class Span(NamedTuple):
