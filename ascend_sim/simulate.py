@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ascend_sim.config import RunConfig, bundled
 from ascend_sim.engine.adversary import execute_adversarially
-from ascend_sim.engine.functional import execute, generated_inputs
+from ascend_sim.engine.functional import execute, inputs_of
 from ascend_sim.engine.machine import Schedule, simulate_timing
 from ascend_sim.engine.observer import Observer
 from ascend_sim.errors import ArgumentError, Diagnostic, FlagError, NumericsError, ProgramError
@@ -89,7 +89,7 @@ def simulate(
     accuracy, warnings = None, list(schedule.warnings)
     disorder: list[Diagnostic] = []
     if with_data:
-        inputs = generated_inputs(program, run.data.seed, run.data.distribution, run.data.scale)
+        inputs = inputs_of(run, program)
         outputs = execute(program, schedule, run.chip, inputs)
         accuracy, more = accuracy_of(run, loaded, parameters, program, inputs, outputs)
         warnings += more

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
+from hypothesis.vendor.pretty import RepresentationPrinter
 from ruamel.yaml import YAML
 
 from ascend_sim.config.locate import bundled, names
@@ -366,6 +367,10 @@ class Damaged:
             if damaged or missing:
                 lines += [f"{name}: {missing} lines are missing, and there are", *(one[:300] for one in damaged[:30])]
         return "\n".join(lines)
+
+    def _repr_pretty_(self, printer: RepresentationPrinter, cycle: bool) -> None:
+        """What Hypothesis prints, which for dataclasses is not their repr()."""
+        printer.text(repr(self))
 
 
 @st.composite

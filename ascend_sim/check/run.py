@@ -11,7 +11,7 @@ from ascend_sim.check.hints import hints
 from ascend_sim.check.numbers import NumberWatch
 from ascend_sim.check.safety import Safety
 from ascend_sim.config import RunConfig
-from ascend_sim.engine.functional import execute, generated_inputs
+from ascend_sim.engine.functional import execute, inputs_of
 from ascend_sim.engine.machine import Schedule, simulate_timing
 from ascend_sim.engine.observer import Observer
 from ascend_sim.errors import DeadlockError, FlagError, KernelError, NumericsError, ProgramError, SimulatedProgramError
@@ -90,7 +90,7 @@ def _numbers(
     run: RunConfig, loaded: LoadedProgram, parameters: Parameters, program: Program, schedule: Schedule
 ) -> Iterator[Finding]:
     """Execute with data, look on, and compare with the reference."""
-    inputs = generated_inputs(program, run.data.seed, run.data.distribution, run.data.scale)
+    inputs = inputs_of(run, program)
     watch = NumberWatch(program)
     try:
         outputs = execute(program, schedule, run.chip, inputs, watch)

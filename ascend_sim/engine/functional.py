@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ascend_sim.config import Chip
+from ascend_sim.config import Chip, RunConfig
 from ascend_sim.engine.machine import Schedule
-from ascend_sim.errors import InternalError
+from ascend_sim.errors import ArgumentError, ConfigError, InternalError
 from ascend_sim.isa.instruction import Instruction, Operand
 from ascend_sim.isa.operands import GlobalTensor, LocalTensor
 from ascend_sim.isa.words import Space
@@ -156,7 +157,7 @@ def generated_inputs(program: Program, seed: int, distribution: str, scale: floa
 
     "normal" draws from N(0, 1), "uniform" from U(-1, 1), "rising" from U(0.5, 1) growing along the first axis from
     0 to that value, so that later rows have larger products; all are multiplied by *scale*. Integers are drawn
-    from -8 to 7.
+    from -8 to 7. Raise an ArgumentError if a number is beyond its format.
     """
     generator = np.random.default_rng(seed)
     values: dict[str, NDArray[Any]] = {}
@@ -173,5 +174,21 @@ def generated_inputs(program: Program, seed: int, distribution: str, scale: floa
         else:
             ramp = (np.arange(tensor.shape[0]) + 1) / tensor.shape[0]
             drawn = generator.uniform(0.5, 1.0, tensor.shape) * ramp.reshape(-1, *(1,) * (len(tensor.shape) - 1))
-        values[tensor.name] = (drawn * scale).astype(tensor.dtype.numpy)
+        with np.errstate(over="ignore"):
+            values[tensor.name] = (drawn * scale).astype(tensor.dtype.numpy)
+        if not np.all(np.isfinite(values[tensor.name])):
+            limit = float(ml_dtypes.finfo(tensor.dtype.numpy).max)  # type: ignore[no-untyped-call]
+            raise ArgumentError(
+                f"scale {scale:g} makes numbers of input '{tensor.name}' that {tensor.dtype} cannot hold: its largest "
+                f"is {limit:g}; use a scale of {0.9 * limit / np.abs(drawn).max():.2g} or less"
+            )
     return values
+
+
+def inputs_of(run: RunConfig, program: Program) -> dict[str, NDArray[Any]]:
+    """The inputs of *program* that the run file asks for; raise a ConfigError for numbers beyond their format."""
+    try:
+        return generated_inputs(program, run.data.seed, run.data.distribution, run.data.scale)
+    except ArgumentError as error:
+        place = run.document.place(("data", "scale"))
+        raise ConfigError([place.diagnostic(f"data.{found.message}") for found in error.diagnostics]) from None

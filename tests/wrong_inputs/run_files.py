@@ -127,6 +127,12 @@ VALUES = (
         "run.yaml:4:15: '.inf' is not a finite number; write a finite number instead",
     ),
     run(
+        "a scale beyond the format of an input",
+        RUN + "data: {enabled: true, scale: 3e38}\n",
+        "run.yaml:4:30: data.scale 3e+38 makes numbers of input 'x' that fp32 cannot hold: its largest is "
+        "3.40282e+38; use a scale of ... or less",
+    ),
+    run(
         "a date for a number",
         HEAD + "problem: {length: 2026-11-20}\n",
         "run.yaml:3:19: a date is not used here; write it as text in quotes, a list or a mapping",
