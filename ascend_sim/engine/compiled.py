@@ -67,11 +67,12 @@ CALL = 2
 BASE, PHASE, TENSOR = range(3)
 """An address that a call binds: in bytes; the place of its phase in the flow cycles of a move; the tensor it is in."""
 BINDING = 3
-ORIGIN, GRANULE_BITS, GRANULE_SECTORS, PLACE = range(4)
+ORIGIN, GRANULE_BITS, GRANULE_SECTORS, PLACE, TENSOR_PITCH, TOGETHER = range(6)
 """A tensor, in bytes from its first byte on. Whatever moves of it is a multiple of its granule, in place and size, so
 that the sectors of a granule, of 2**GRANULE_BITS bytes, are always alike: there is one stamp for them. PLACE is that of
-the first one."""
-TENSOR_SIZE = 4
+the first one. Of a tensor whose rows, TENSOR_PITCH bytes apart, always move TOGETHER, one row stands for so many: where
+its granules are is told by `_place_of`, and how many a move touches by `_extent`. GRANULE_SECTORS counts all rows."""
+TENSOR_SIZE = 6
 (
     MOVE_HEAD, MINIMUM, LATENCY, TRAFFIC, PARAMETER, OFFSET, ROWS, ROW_BYTES, PITCH, TILE, FLOW_CYCLES, MOVE_TENSOR
 ) = range(12)  # fmt: skip
@@ -613,12 +614,35 @@ def _pop(m: Integers) -> int:
 
 
 @compiled
+def _place_of(m: Integers, tensor: int, begin: int) -> int:
+    """Where the byte at *begin* of *tensor* is once rows that move together are one."""
+    together, pitch = m[tensor + TOGETHER], m[tensor + TENSOR_PITCH]
+    if together == 1:
+        return begin
+    row = begin // pitch
+    return int(begin + (row // together - row) * pitch)
+
+
+@compiled
+def _extent(m: Integers, move: int, tensor: int) -> tuple[int, int, int]:
+    """Rows, bytes of a row and pitch of what *move* touches of *tensor*, once rows that move together are one."""
+    rows, row_bytes, pitch, together = m[move + ROWS], m[move + ROW_BYTES], m[move + PITCH], m[tensor + TOGETHER]
+    if together > 1:
+        if rows > 1:
+            rows //= together
+        else:  # whole rows one behind the other
+            row_bytes //= together
+            pitch = row_bytes
+    return rows, row_bytes, pitch
+
+
+@compiled
 def _access(m: Integers, pipe: int, weight: int) -> int:
     """Touch the bytes of the move of *pipe*; return the bytes that are missed and come from HBM."""
     move, tensor = m[pipe + AT_MOVE], m[pipe + AT_TENSOR]
-    bits, first_place = m[tensor + GRANULE_BITS], m[tensor + PLACE]
-    begin = m[pipe + AT_BASE] + m[move + OFFSET] - m[tensor + ORIGIN]
-    rows, row_bytes, pitch, traffic = m[move + ROWS], m[move + ROW_BYTES], m[move + PITCH], m[move + TRAFFIC]
+    bits, first_place, traffic = m[tensor + GRANULE_BITS], m[tensor + PLACE], m[move + TRAFFIC]
+    begin = _place_of(m, tensor, m[pipe + AT_BASE] + m[move + OFFSET] - m[tensor + ORIGIN])
+    rows, row_bytes, pitch = _extent(m, move, tensor)
     first_page = m[PAGES] + (first_place + (begin >> bits) >> PAGE_BITS)
     last_byte = begin + (rows - 1) * pitch + row_bytes - 1
     behind_page = m[PAGES] + (first_place + (last_byte >> bits) >> PAGE_BITS) + 1
@@ -642,7 +666,7 @@ def _access(m: Integers, pipe: int, weight: int) -> int:
     m[age + AGE_STAMP], m[age + AGE_BEGIN], m[age + AGE_WEIGHT] = m[NOW] + 1, begin, weight
     m[age + AGE_MOVE], m[age + AGE_TENSOR] = move, tensor
     m[AGE_COUNT] += 1
-    size, missed = rows * row_bytes, absent << bits
+    size, missed = m[move + ROWS] * m[move + ROW_BYTES], (absent << bits) * m[tensor + TOGETHER]
     if traffic != READ:
         m[WRITTEN_BYTES] += size * weight
     if traffic != WRITE:
@@ -656,10 +680,10 @@ def _access(m: Integers, pipe: int, weight: int) -> int:
 def _touch(m: Integers, move: int, begin: int, tensor: int, new: int, fresh: int) -> int:
     """Stamp the granules of a move as *new*, those that it fetches with the fill *fresh*; return how many it misses."""
     bits, stamps, fills = m[tensor + GRANULE_BITS], m[STAMPS] + m[tensor + PLACE], m[SECTOR_FILLS] + m[tensor + PLACE]
-    row_bytes, pitch, traffic = m[move + ROW_BYTES], m[move + PITCH], m[move + TRAFFIC]
+    (rows, row_bytes, pitch), traffic = _extent(m, move, tensor), m[move + TRAFFIC]
     dirty = 0 if traffic == READ else 1
     absent, behind, last = 0, 0, row_bytes + (1 << bits) - 1
-    for low in range(begin, begin + m[move + ROWS] * pitch, pitch):
+    for low in range(begin, begin + rows * pitch, pitch):
         high = low + last >> bits
         for place in range(max(low >> bits, behind), high):
             known = m[stamps + place]
@@ -677,8 +701,8 @@ def _wait_for_fills(m: Integers, pipe: int, begin: int) -> None:
     """Let the move of *pipe* wait for the fills under way of sectors that it touches, if any of them is resident."""
     move, tensor = m[pipe + AT_MOVE], m[pipe + AT_TENSOR]
     bits, place = m[tensor + GRANULE_BITS], m[tensor + PLACE]
-    pitch, last = m[move + PITCH], m[move + ROW_BYTES] + (1 << bits) - 1
-    behind = begin + m[move + ROWS] * pitch
+    rows, row_bytes, pitch = _extent(m, move, tensor)
+    last, behind = row_bytes + (1 << bits) - 1, begin + rows * pitch
     found = False
     for low in range(begin, behind, pitch):
         for at in range(low >> bits, low + last >> bits):
@@ -722,18 +746,19 @@ def _evict(m: Integers) -> int:
             age = m[AGES] + AGE * m[AGE_HEAD]
             move, tensor, weight = m[age + AGE_MOVE], m[age + AGE_TENSOR], m[age + AGE_WEIGHT]
             bits, stamps = m[tensor + GRANULE_BITS], m[STAMPS] + m[tensor + PLACE]
-            pitch, last = m[move + PITCH], m[move + ROW_BYTES] + (1 << bits) - 1
+            rows, row_bytes, pitch = _extent(m, move, tensor)
+            last = row_bytes + (1 << bits) - 1
             m[AGE_HEAD] += 1
             m[AGE_COUNT] -= 1
             begin = m[age + AGE_BEGIN]
-            for low in range(begin, begin + m[move + ROWS] * pitch, pitch):
+            for low in range(begin, begin + rows * pitch, pitch):
                 for place in range(low >> bits, low + last >> bits):
                     known = m[stamps + place]
                     if known >> 1 == oldest:
                         m[IN_L2] -= weight * m[tensor + GRANULE_SECTORS]
                         m[stamps + place] = 0
                         if known & 1:
-                            written_back += weight << bits
+                            written_back += (weight << bits) * m[tensor + TOGETHER]
     m[WRITTEN_BACK] += written_back
     return int(written_back)
 

@@ -81,7 +81,10 @@ def layout(
 
 
 class Tensors:
-    """The tensors in global memory, and in which granules they are touched: whole sectors that always move together."""
+    """The tensors in global memory, and in which granules they are touched: whole sectors that always move together.
+
+    Where moves take whole rows at regular places, the same holds for several rows.
+    """
 
     def __init__(self, program: Program, sector: int) -> None:
         self.sector = sector
@@ -95,6 +98,7 @@ class Tensors:
         self.origins = _integers(tensor.address for tensor in tensors) if apart and tensors else _integers([0])
         self.sizes = [max(t.bytes, 1) for t in tensors] if apart and tensors else [max(program.gm_bytes, 1)]
         self.steps = [0] * len(self.origins)
+        self.touches: list[list[tuple[GmAccess, c.Integers]]] = [[] for _ in self.origins]
         self.places = 0
 
     def of(self, addresses: c.Integers) -> c.Integers:
@@ -106,16 +110,39 @@ class Tensors:
         begins = access.offset + (np.zeros(1, dtype=np.int64) if bases is None else np.unique(bases))
         owners = self.of(begins)
         for number in np.unique(owners).tolist():
-            step = int(np.gcd.reduce(begins[owners == number] - self.origins[number]))
-            step = math.gcd(step, access.row_bytes, access.pitch if access.rows > 1 else 0)
+            here = begins[owners == number] - self.origins[number]
+            step = math.gcd(int(np.gcd.reduce(here)), access.row_bytes, access.pitch if access.rows > 1 else 0)
             self.steps[number] = math.gcd(self.steps[number], step)
+            self.touches[number].append((access, here))
 
-    def records(self) -> Iterator[tuple[int, int, int, int]]:
-        """ORIGIN, GRANULE_BITS, GRANULE_SECTORS and PLACE of each tensor; *places* counts the granules of all then."""
-        for origin, size, step in zip(self.origins.tolist(), self.sizes, self.steps, strict=True):
+    def records(self) -> Iterator[tuple[int, ...]]:
+        """The entries of each tensor; *places* counts the granules of all then."""
+        for number, (origin, size, step) in enumerate(zip(self.origins.tolist(), self.sizes, self.steps, strict=True)):
             granule = max(step & -step, self.sector)  # the largest power of two in it
-            yield origin, granule.bit_length() - 1, granule // self.sector, self.places
-            self.places += -(-size // granule) + 1
+            pitch, together = self.together(number) if step % granule == 0 else (0, 1)
+            sectors = granule // self.sector * together
+            yield origin, granule.bit_length() - 1, sectors, self.places, pitch, together
+            rows = -(-size // pitch) if together > 1 else 0
+            self.places += -(-(-(-rows // together) * pitch if rows else size) // granule) + 1
+
+    def together(self, number: int) -> tuple[int, int]:
+        """The bytes from row to row of a tensor, and how many rows always move together: 1 if that is not regular.
+
+        It is if the rows of all moves are as far apart, each is touched by a move in one piece, and what moves as one
+        long row is a number of whole ones.
+        """
+        pitches = {access.pitch for access, _ in self.touches[number] if access.rows > 1}
+        if len(pitches) != 1:
+            return 0, 1
+        pitch, together = pitches.pop(), 0
+        for access, begins in self.touches[number]:
+            rows, row_bytes = (access.rows, access.row_bytes)
+            if rows == 1 and row_bytes % pitch == 0:
+                rows, row_bytes = row_bytes // pitch, pitch
+            if np.any(begins % pitch + row_bytes > pitch):
+                return 0, 1
+            together = math.gcd(together, rows, int(np.gcd.reduce(begins // pitch)))
+        return pitch, together
 
 
 class _Builder:

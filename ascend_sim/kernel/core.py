@@ -223,7 +223,7 @@ class Core:
             for one in values
         ])  # fmt: skip
         rings = self._rings
-        key = self._recipes.of(body), shapes, tuple(kwargs), tuple([ring.position for ring in rings])
+        key = self._recipes.of_stage(body), shapes, tuple(kwargs), tuple([ring.position for ring in rings])
         try:
             found = self._stages.get(key)
         except TypeError:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType
@@ -17,7 +18,49 @@ from ascend_sim.isa.source import refusal
 from ascend_sim.kernel.ring import Ring
 from ascend_sim.numerics import DType
 
+_MISSING = object()
+_MOST_STAGES = 100
+"""Stages that are watched at most: a kernel that defines one in a loop makes a new one each time."""
 _VALUES = (int, float, str, bool, bytes, type(None), Enum, DType, Buffer, LocalTensor, GlobalTensor)
+
+
+@dataclass(eq=False, slots=True)
+class _Seen:
+    """All that a recipe was made of, in one list, to see quickly that nothing has changed since.
+
+    *names* are values of globals and of attributes, in their dictionaries; *sizes* are those of the dictionaries of
+    attributes; *parts* are the cells and defaults of functions. It is *steady* if no value can change inside.
+    """
+
+    names: list[tuple[Mapping[str, object], str, object]] = field(default_factory=list)
+    sizes: list[tuple[Mapping[str, object], int]] = field(default_factory=list)
+    parts: list[tuple[object, str, object]] = field(default_factory=list)
+    steady: bool = True
+
+    def add(self, function: FunctionType, names: Iterable[str]) -> None:
+        """Keep what *function* closes over, its defaults, and the values of *names* in its module."""
+        scope = function.__globals__
+        self.names += [(scope, name, scope.get(name, _MISSING)) for name in names]
+        self.parts += [(function, name, getattr(function, name)) for name in ("__defaults__", "__kwdefaults__")]
+        self.parts += [(cell, "cell_contents", cell.cell_contents) for cell in function.__closure__ or ()]
+
+    def add_attributes(self, attributes: Mapping[str, object]) -> None:
+        """Keep the *attributes* of an object."""
+        self.names += [(attributes, *one) for one in attributes.items()]
+        self.sizes.append((attributes, len(attributes)))
+
+    def still_holds(self) -> bool:
+        """Whether every value is the same object as when it was seen."""
+        for scope, name, value in self.names:
+            if scope.get(name, _MISSING) is not value:
+                return False
+        try:
+            for owner, name, value in self.parts:
+                if getattr(owner, name) is not value:
+                    return False
+        except ValueError:  # a variable that has no value any more
+            return False
+        return all(len(attributes) == size for attributes, size in self.sizes)
 
 
 class Recipes:
@@ -34,12 +77,25 @@ class Recipes:
         self._objects: dict[int, tuple[list[object], int]] = {}
         self._models: dict[int, tuple[BaseModel, Hashable]] = {}
         self._globals: dict[CodeType, tuple[str, ...]] = {}
+        self._stages: dict[int, tuple[Callable[..., Any], _Seen, Hashable]] = {}
+        self._seen = _Seen()
 
-    def of(self, function: Callable[..., Any]) -> Hashable:
-        """The recipe of *function*.
+    def of_stage(self, body: Callable[..., Any]) -> Hashable:
+        """The recipe of the *body* of a stage, which is asked for at each of its calls.
 
         Raise a KernelError for a value whose changes could not be seen, such as a list.
         """
+        known = self._stages.get(id(body))
+        if known is not None and known[0] is body and known[1].still_holds():
+            return known[2]
+        seen = self._seen = _Seen()
+        recipe = self.of(body)
+        if seen.steady and len(self._stages) < _MOST_STAGES:
+            self._stages[id(body)] = body, seen, recipe
+        return recipe
+
+    def of(self, function: Callable[..., Any]) -> Hashable:
+        """The recipe of *function*; raise what `of_stage` raises."""
         if isinstance(function, MethodType):
             return self.of(function.__func__), self._of_object(function.__self__, function.__func__)
         function = getattr(function, "__wrapped__", function)
@@ -53,6 +109,7 @@ class Recipes:
                 if self._of_function(helper) != recipe:
                     break
             else:
+                self._seen.add(function, known[0])
                 return known[3]
         names = self._globals.get(code)
         if names is None:
@@ -60,6 +117,7 @@ class Recipes:
             names = tuple([name for name in code.co_names if name in scope and _may_change(scope[name])])
             self._globals[code] = names
         values = _read_by(function, names)
+        self._seen.add(function, names)
         closed = tuple([self._of_value(*one, function) for one in zip(code.co_freevars, values, strict=False)])
         defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
         fixed = tuple([self._of_value("a default", value, function) for value in defaults])
@@ -68,6 +126,7 @@ class Recipes:
         steady = all(isinstance(value, (*_VALUES, Ring, FunctionType)) for value in values)
         if steady and all(map(self._is_leaf, helpers)):
             self._functions[code] = names, values, [(one, self._of_function(one)) for one in helpers], recipe
+        self._seen.steady = self._seen.steady and steady
         return recipe
 
     def _is_leaf(self, function: FunctionType) -> bool:
@@ -93,6 +152,7 @@ class Recipes:
 
     def _of_object(self, owner: object, function: Callable[..., Any]) -> int:
         attributes = vars(owner)
+        self._seen.add_attributes(attributes)
         values = [owner, *attributes.values()]
         known = self._objects.get(id(owner))
         if known is None or not _same(known[0], values):
