@@ -187,7 +187,7 @@ class _Bench(Bench):
             return f"not varied (the run fails with {written}: {error.diagnostics[0].message})"
 
     def _simulated(self, chip: Chip) -> float:
-        return microseconds(self.schedule(chip).cycles, chip)
+        return microseconds(self.cycles(chip), chip)
 
     def _asks(self, chip: Chip) -> tuple[object, ...]:
         timings = [one.timing(chip) for one in instructions(self.program)]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from fuzzing import LONG, make_repeatable
 
 from ascend_sim.validation.data import bundled_tables, read_table
 from ascend_sim.validation.run import Comparison, compare
 
 _SHARED = {"kernel_comparisons", "instruction_comparisons"}
+
+if not LONG:
+    make_repeatable()
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks

@@ -11,9 +11,20 @@ from collections.abc import Iterator
 from types import FrameType
 
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.internal.conjecture import providers
 
 LONG = os.environ.get("ASCEND_SIM_FUZZ") == "long"
 """Whether to try new cases for a long time, as `make fuzz` does, instead of a few that are always the same."""
+
+
+def make_repeatable() -> None:
+    """Let Hypothesis try the same cases every time, in whichever order and process the tests run."""
+    settings.register_profile("repeatable", derandomize=True, database=None)
+    settings.load_profile("repeatable")
+    # It also draws numbers that it finds in the modules that are loaded, and which these are depends on the tests
+    # that ran before in the same process. There is no setting against it.
+    if hasattr(providers, "is_local_module_file"):
+        setattr(providers, "is_local_module_file", lambda path: False)  # noqa: B010
 
 
 def cases(short: int, long: int) -> settings:

@@ -436,7 +436,7 @@ def perform(steps: list[Step], core: asc.Core, gm: asc.GlobalMemory) -> None:
 @example(steps=[Step("adds", 1, 20)], depth=32, issue=30)
 @example(steps=[Step("adds", 3, 20), Step("to V", 1, 1), Step("adds", 2, 20)], depth=9, issue=1)
 @example(steps=[Step("muls", 1, 1), Step("barrier", 1, 1)] * 6, depth=32, issue=10)
-@cases(30, 1000)
+@cases(18, 1000)
 @given(STEPS, st.sampled_from([1, 2, 3, 7, 8, 9, 32]), st.sampled_from([0, 1, 9, 10, 11, 30]))
 def test_any_program_of_one_core_is_worked_out_as_one_by_one(steps: list[Step], depth: int, issue: int) -> None:
     """Long runs on one pipe, full queues and slow issue: the same times as one instruction after the other gives."""

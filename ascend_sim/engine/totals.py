@@ -15,12 +15,15 @@ from ascend_sim.config import Chip
 from ascend_sim.engine.budget import Budget
 from ascend_sim.engine.launch import launch_of
 from ascend_sim.engine.lowering import PIPES, SCALAR, LoweredTemplate, lower
-from ascend_sim.engine.machine import Machine, Schedule
+from ascend_sim.engine.machine import Machine, Schedule, simulate_timing
 from ascend_sim.engine.memory import MemoryStatistics
 from ascend_sim.engine.observer import Observers
-from ascend_sim.engine.symmetry import CoreClass, classify
+from ascend_sim.engine.symmetry import CoreClass, classify, every_core
 from ascend_sim.isa.words import CoreKind, Pipe
 from ascend_sim.kernel.program import Program
+
+WORTH_COMPILING = 100_000
+"""Instructions of a program that is worth the seconds that numba takes to get ready in a process."""
 
 if TYPE_CHECKING:
     from ascend_sim.engine.tables import DieCore, Layout
@@ -76,6 +79,13 @@ def simulate_totals(
             return totals
     observers = () if budget is None else (budget,)
     return totals_of(Machine(program, chip, classes, Observers(observers)).run())
+
+
+def timed(program: Program, chip: Chip, *, symmetry: bool = True) -> Totals:
+    """The sums of what `simulate_timing` finds, and raises, by the engine that is done sooner."""
+    if program.instructions < WORTH_COMPILING:
+        return totals_of(simulate_timing(program, chip, symmetry=symmetry))
+    return simulate_totals(program, chip, classify(program, chip) if symmetry else every_core(program))
 
 
 def totals_of(schedule: Schedule) -> Totals:

@@ -6,7 +6,7 @@ import re
 import time
 from dataclasses import replace
 
-from ascend_sim.bench import microseconds
+from ascend_sim.bench import metrics_of
 from ascend_sim.check.run import check
 from ascend_sim.config import Chip, RunConfig
 from ascend_sim.engine.budget import Budget
@@ -18,8 +18,6 @@ from ascend_sim.explore.point import METRICS, Assignment, Base, Evaluation, Limi
 from ascend_sim.explore.resolve import Opened, opened
 from ascend_sim.kernel import Program
 from ascend_sim.kernel.build import Building
-from ascend_sim.observe.statistics import busy_ratios
-from ascend_sim.simulate import matrix_format
 
 _CATEGORIES = (
     ("capacity", r"overflow|reaches beyond|do not fit|does not fit|too few"),
@@ -96,28 +94,7 @@ def _program(at: Opened, run: RunConfig, at_most: int | None) -> Program:
 
 
 def _metrics(program: Program, chip: Chip, totals: Totals) -> dict[str, float]:
-    time_us = microseconds(totals.cycles, chip)
-    rate = program.flops / (time_us * 1e-6) if time_us else 0.0
-    memory = totals.memory
-    asked = memory.l2_read_bytes + memory.l2_write_bytes
-    used = dict.fromkeys(("L1", "L0A", "L0B", "L0C", "UB"), 0)
-    for use in program.buffers:
-        used[use.space] = max(used[use.space], sum(size for _, size in use.buffers))
-    found: dict[str, float] = {
-        "time_us": time_us,
-        "cycles": totals.cycles,
-        "tflops": rate / 1e12,
-        "flops_utilization": rate / chip.peak_flops(matrix_format(program)),
-        "hbm_bytes": memory.hbm_read_bytes + memory.hbm_write_bytes,
-        "hbm_read_bytes": memory.hbm_read_bytes,
-        "hbm_write_bytes": memory.hbm_write_bytes,
-        "l2_bytes": asked,
-        "l2_hit_ratio": memory.l2_hit_bytes / asked if asked else 0.0,
-        **{f"{space.lower()}_bytes": size for space, size in used.items()},
-        "gm_bytes": program.gm_bytes,
-        "instructions": program.instructions,
-        **busy_ratios(((core.kind, core.members, core.busy) for core in totals.cores), totals.cycles),
-    }
+    found = metrics_of(program, chip, totals)
     return {name: found[name] for name in METRICS}
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from ascend_sim.bench import metrics_of
 from ascend_sim.config import find_program, load_chip, load_run
-from ascend_sim.engine.machine import simulate_timing
+from ascend_sim.engine.totals import timed
 from ascend_sim.errors import ArgumentError, AscendSimError, Diagnostic, SimulatedProgramError, UserError
 from ascend_sim.examples import run_of
 from ascend_sim.kernel import build
 from ascend_sim.kernel.load import load_program
-from ascend_sim.simulate import simulate
+from ascend_sim.simulate import prepare
 from ascend_sim.validation.csv_file import counted
 from ascend_sim.validation.data import (
     Experiment,
@@ -128,7 +129,7 @@ class _Bench:
         self.chip = chip
         self._microbench = load_program(find_program(MICROBENCH)).kernel
         self._chip_of = cache(load_chip)
-        self._result_of = cache(self._run)
+        self._metrics_of = cache(self._run)
         if chip is not None:
             self._chip_of(chip)
 
@@ -149,24 +150,24 @@ class _Bench:
 
     def kernel(self, experiment: KernelRun) -> float:
         """The metric of a whole kernel."""
-        found: Any = self._result_of(experiment.config, experiment.overrides)
+        found = self._metrics_of(experiment.config, experiment.overrides)
         if isinstance(found, AscendSimError):
             raise found
-        for key in experiment.metric.split("."):
-            found = found[key]
-        return float(found)
+        return found[experiment.metric.removeprefix("pipes.")]
 
     def _loop(self, chip: str, problem: dict[str, Any], cores: int) -> int:
         parameters = self._microbench.parameters.model_validate({"problem": problem})
         on = self._chip_of(self.chip or chip)
-        return simulate_timing(build(self._microbench, parameters, on, cores), on).cycles
+        return timed(build(self._microbench, parameters, on, cores), on).cycles
 
-    def _run(self, config: str, overrides: tuple[str, ...]) -> dict[str, Any] | AscendSimError:
-        """The result of a run, or why there is none, which need not be found out for each of its metrics."""
+    def _run(self, config: str, overrides: tuple[str, ...]) -> dict[str, float] | AscendSimError:
+        """What is known of a run, or why that is nothing, which need not be found out for each of its metrics."""
         changes = list(overrides)
         if self.chip is not None:
             changes = [one for one in changes if not one.startswith("chip=")] + [f"chip={self.chip}"]
         try:
-            return simulate(load_run(run_of(config)[0], changes), data=False).result.to_dict()
+            run = load_run(run_of(config)[0], changes)
+            _, _, program = prepare(run)
+            return metrics_of(program, run.chip, timed(program, run.chip, symmetry=run.symmetry))
         except (UserError, SimulatedProgramError) as error:
             return error
