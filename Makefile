@@ -10,8 +10,9 @@ run: $(VENV)/.runtime
 
 test: check lint
 
+# Two processes, and what they start, fill two cores; more threads of OpenBLAS would be in each other's way.
 check: $(VENV)/.dev $(VENV)/.browser
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # Thousands of damaged files and random programs, other ones each time; about twenty minutes on two cores.
 fuzz: $(VENV)/.dev
