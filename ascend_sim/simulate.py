@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from ascend_sim.config import RunConfig, bundled
 from ascend_sim.engine.adversary import execute_adversarially
-from ascend_sim.engine.functional import execute, inputs_of
+from ascend_sim.engine.functional import execute, generated_inputs
 from ascend_sim.engine.machine import Schedule, simulate_timing
 from ascend_sim.engine.observer import Observer
-from ascend_sim.errors import ArgumentError, Diagnostic, FlagError, NumericsError, ProgramError
+from ascend_sim.errors import ArgumentError, ConfigError, Diagnostic, FlagError, NumericsError, ProgramError
 from ascend_sim.isa.source import named, place_in
 from ascend_sim.kernel import Parameters, Program, build
 from ascend_sim.kernel.load import LoadedProgram, load_program
@@ -125,6 +125,15 @@ def simulate(
         warnings=warnings,
     )
     return Outcome(result, schedule, program, timelines, statistics, fault)
+
+
+def inputs_of(run: RunConfig, program: Program) -> dict[str, NDArray[Any]]:
+    """The inputs of *program* that *run* asks for; raise a ConfigError for numbers beyond their format."""
+    try:
+        return generated_inputs(program, run.data.seed, run.data.distribution, run.data.scale)
+    except ArgumentError as error:
+        place = run.document.place(("data", "scale"))
+        raise ConfigError([place.diagnostic(f"data.{found.message}") for found in error.diagnostics]) from None
 
 
 def _idle_blocks(schedule: Schedule, statistics: Sequence[CoreStatistics]) -> list[str]:

@@ -11,14 +11,14 @@ from ascend_sim.check.hints import hints
 from ascend_sim.check.numbers import NumberWatch
 from ascend_sim.check.safety import Safety
 from ascend_sim.config import RunConfig
-from ascend_sim.engine.functional import execute, inputs_of
+from ascend_sim.engine.functional import execute
 from ascend_sim.engine.machine import Schedule, simulate_timing
 from ascend_sim.engine.observer import Observer
 from ascend_sim.errors import DeadlockError, FlagError, KernelError, NumericsError, ProgramError, SimulatedProgramError
 from ascend_sim.isa.source import SourceLine
 from ascend_sim.kernel import Parameters, Program
 from ascend_sim.kernel.load import LoadedProgram
-from ascend_sim.simulate import accuracy_of, fault_of, prepare
+from ascend_sim.simulate import accuracy_of, fault_of, inputs_of, prepare
 
 
 @dataclass(frozen=True)

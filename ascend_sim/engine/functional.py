@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ascend_sim.config import Chip, RunConfig
+from ascend_sim.config import Chip
 from ascend_sim.engine.machine import Schedule
-from ascend_sim.errors import ArgumentError, ConfigError, InternalError
+from ascend_sim.errors import ArgumentError, InternalError
 from ascend_sim.isa.instruction import Instruction, Operand
 from ascend_sim.isa.operands import GlobalTensor, LocalTensor
 from ascend_sim.isa.words import Space
@@ -178,17 +178,9 @@ def generated_inputs(program: Program, seed: int, distribution: str, scale: floa
             values[tensor.name] = (drawn * scale).astype(tensor.dtype.numpy)
         if not np.all(np.isfinite(values[tensor.name])):
             limit = float(ml_dtypes.finfo(tensor.dtype.numpy).max)  # type: ignore[no-untyped-call]
+            # A tenth less, since another input may have drawn a larger number.
             raise ArgumentError(
                 f"scale {scale:g} makes numbers of input '{tensor.name}' that {tensor.dtype} cannot hold: its largest "
                 f"is {limit:g}; use a scale of {0.9 * limit / np.abs(drawn).max():.2g} or less"
             )
     return values
-
-
-def inputs_of(run: RunConfig, program: Program) -> dict[str, NDArray[Any]]:
-    """The inputs of *program* that the run file asks for; raise a ConfigError for numbers beyond their format."""
-    try:
-        return generated_inputs(program, run.data.seed, run.data.distribution, run.data.scale)
-    except ArgumentError as error:
-        place = run.document.place(("data", "scale"))
-        raise ConfigError([place.diagnostic(f"data.{found.message}") for found in error.diagnostics]) from None

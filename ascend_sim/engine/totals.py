@@ -23,7 +23,8 @@ from ascend_sim.isa.words import CoreKind, Pipe
 from ascend_sim.kernel.program import Program
 
 WORTH_COMPILING = 100_000
-"""Instructions of a program that is worth the seconds that numba takes to get ready in a process."""
+"""Instructions that a program has at least for the compiled engine: SimPy does some 100,000 a second, and numba takes
+two seconds to get ready in a process."""
 
 if TYPE_CHECKING:
     from ascend_sim.engine.tables import DieCore, Layout
